@@ -1,0 +1,1 @@
+"""A typed instruction and a state to the next state."""

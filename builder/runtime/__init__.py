@@ -1,0 +1,1 @@
+"""How a process runs in a root file system."""

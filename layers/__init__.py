@@ -1,0 +1,1 @@
+"""OCI content and files: digests, manifests, layers, stores and registries. Never heard of a Dockerfile."""

@@ -1,0 +1,1 @@
+"""Images in one file: OCI archives and docker tarballs."""

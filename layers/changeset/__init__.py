@@ -1,0 +1,1 @@
+"""A root file system and its layer tar: image-spec layer.md."""

@@ -1,0 +1,1 @@
+"""A client for registries: distribution-spec.md."""

@@ -1,0 +1,1 @@
+"""A content-addressed OCI image layout on disk: image-spec image-layout.md."""
