@@ -28,9 +28,7 @@ _ARCHITECTURES = {
     "armv8l": "arm",
 }
 _VARIANT_OF_NAME = {"armhf": "v7", "armel": "v6", "armv6l": "v6", "armv7l": "v7", "armv8l": "v7"}
-_KNOWN_OS = frozenset(
-    "aix android darwin dragonfly freebsd illumos ios js linux netbsd openbsd plan9 solaris wasip1 windows".split()
-)
+_KNOWN_OS = frozenset({"android", "darwin", "freebsd", "illumos", "linux", "netbsd", "openbsd", "solaris", "windows"})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,7 +43,7 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Read ``os``, ``architecture``, ``os/architecture`` or ``os[(version)]/architecture/variant``; ``local`` is the host.
+        """Read ``os``, ``architecture`` or ``os[(version)]/architecture[/variant]``; ``local`` is the host.
 
         Raises:
             InvalidError: other characters, other count of parts.

@@ -1,0 +1,87 @@
+"""One path of a layer or root file system.
+
+Spec: image-spec/layer.md, "File Types" and "File Attributes".
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Kind = Literal["file", "directory", "symlink", "hardlink", "character", "block", "fifo"]
+
+_KINDS: dict[int, Kind] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symlink",
+    stat.S_IFCHR: "character",
+    stat.S_IFBLK: "block",
+    stat.S_IFIFO: "fifo",
+}
+
+
+class Entry(NamedTuple):
+    """One path's type, permissions, owner, times and extended attributes.
+
+    A NamedTuple and not a frozen dataclass: a layer has one for each file, and this is made four times as fast.
+    """
+
+    path: bytes
+    """Relative to the root, without leading, trailing or doubled slashes and dots: ``b"etc/passwd"``; the root is ``b""``."""
+    kind: Kind
+    mode: int
+    """Permission bits with setuid, setgid and sticky: 0 to 0o7777."""
+    uid: int = 0
+    gid: int = 0
+    size: int = 0
+    """Bytes of content; 0 for all but files."""
+    mtime: int = 0
+    """Whole seconds since 1970; may be negative."""
+    linkname: bytes = b""
+    """A symlink's target as written; a hard link's as a path of this layer or a lower one, in the form of ``path``."""
+    major: int = 0
+    minor: int = 0
+    xattrs: Mapping[str, bytes] = {}
+    digest: bytes = b""
+    """The raw sha256 of a file's content where it is known, else empty."""
+
+
+class Change(NamedTuple):
+    """One difference between a parent and a child: a path that is there now, or (``entry`` is None) is gone."""
+
+    path: bytes
+    entry: Entry | None
+    open: Callable[[], int] | None = None
+    """Opens a file's content: a descriptor that the caller reads from its offset for ``entry.size`` bytes and closes.
+    It stays good only until the next change is asked for."""
+
+
+def kind_of(mode: int) -> Kind | None:
+    """Give the kind in a ``st_mode``; None for a socket, which no layer holds."""
+    return _KINDS.get(stat.S_IFMT(mode))
+
+
+def from_stat(path: bytes, info: os.stat_result, linkname: bytes = b"", xattrs: Mapping[str, bytes] = {}) -> Entry:
+    """Give the entry of what ``lstat`` found; no socket.
+
+    Times are cut to whole seconds, towards the past.
+    """
+    kind = _KINDS[stat.S_IFMT(info.st_mode)]
+    device = info.st_rdev if kind in {"character", "block"} else 0
+    return Entry(
+        path,
+        kind,
+        stat.S_IMODE(info.st_mode),
+        info.st_uid,
+        info.st_gid,
+        info.st_size if kind == "file" else 0,
+        info.st_mtime_ns // 1_000_000_000,
+        linkname,
+        os.major(device),
+        os.minor(device),
+        xattrs,
+    )
