@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO, Self
 
 from layers.errors import InvalidError, VerificationError
 
@@ -120,7 +120,7 @@ class VerifyingReader:
     def close(self) -> None:
         self._source.close()
 
-    def __enter__(self) -> VerifyingReader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -88,6 +88,11 @@ def string_map(source: dict[str, Any], key: str, where: str) -> dict[str, str] |
     return dict(values)
 
 
+def without(source: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Give what is in an object beyond the keys that are known."""
+    return {key: value for key, value in source.items() if key not in known}
+
+
 def dump(value: Any, *, indent: int | None = None) -> bytes:
     """Give JSON in the form Go's encoder writes, which the digests of other builders rest on."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, separators=(",", ":" if indent is None else ": "))

@@ -92,7 +92,7 @@ class Reference:
 
 
 def _split_registry(name: str) -> tuple[str, str]:
-    """Give registry and repository: the first part is a registry if it has a dot, a port, upper case or is localhost."""
+    """Give registry and repository: the first part is a registry if it has a dot, a port or upper case."""
     first, slash, rest = name.partition("/")
     if not slash or not (first == "localhost" or "." in first or ":" in first or first != first.lower()):
         first, rest = DOCKER_HUB, name
