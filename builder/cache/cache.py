@@ -1,0 +1,35 @@
+"""What is remembered of a step, and who remembers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from builder.cache.key import CacheKey
+    from layers.digest import Digest
+    from layers.mediatype import Compression
+    from layers.model import Descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The layer that a step made."""
+
+    diff_id: Digest
+    created: str
+    """When the layer was made: RFC 3339."""
+    blobs: Mapping[Compression, Descriptor] = field(default_factory=dict)
+    """The layer's blob in each compression in which it was written."""
+
+
+class Cache(Protocol):
+    """Remembers the layers of steps."""
+
+    def get(self, key: CacheKey) -> Record | None:
+        """Give what was put under this key; None where nothing was, or it cannot be read."""
+
+    def put(self, key: CacheKey, record: Record) -> None:
+        """Remember a record, in place of an older one."""

@@ -1,0 +1,91 @@
+"""What a build reports while it goes on; each goes to a ``Listener``, in order within one step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from builder.errors import SourceRange
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of progress: an instruction, a base image, a transfer or an export."""
+
+    number: int
+    """Counted from 1 over the whole build."""
+    title: str
+    """``[build 2/5] RUN make``."""
+    where: SourceRange | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted:
+    """Work on a step began."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class StepCached:
+    """A step's result was known; no :class:`StepStarted` came before."""
+
+    step: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A step's command wrote this; cut anywhere, not only at line ends."""
+
+    step: Step
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A part of a step went on: ``done`` of ``total`` bytes."""
+
+    step: Step
+    part: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """One line of information about a step."""
+
+    step: Step
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished:
+    """A step is done."""
+
+    step: Step
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepFailed:
+    """A step went wrong; the error itself is raised by ``build()``."""
+
+    step: Step
+    seconds: float
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something is allowed and yet probably not what was meant."""
+
+    rule: str
+    message: str
+    where: SourceRange | None = None
+
+
+Event = StepStarted | StepCached | Output | Progress | Noted | StepFinished | StepFailed | Warned
+Listener = Callable[[Event], None]
