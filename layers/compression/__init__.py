@@ -1,0 +1,12 @@
+"""Compress and decompress layers: none, gzip (RFC 1952), zstd (RFC 8878).
+
+Writing is deterministic: the same bytes, compression and level give the same compressed bytes, whatever the number of
+threads or processors. Reading finds the compression from the first bytes.
+
+Spec: image-spec/layer.md, "+gzip Media Types" and "+zstd Media Types".
+"""
+
+from layers.compression.read import ArchiveCompression, open_reader, sniff
+from layers.compression.write import BlockWriter, Compressed
+
+__all__ = ["ArchiveCompression", "BlockWriter", "Compressed", "open_reader", "sniff"]
