@@ -1,0 +1,139 @@
+"""Run a process by runc, or another program with its command line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.errors import IsolationError
+from builder.runtime import spec
+from builder.runtime.keeper import Command
+from builder.runtime.runtime import Exit
+from builder.runtime.userns import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from builder.runtime.keeper import Ended, Keeper
+    from builder.runtime.runtime import Process
+
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+_TAIL = 300
+
+
+class Runc:
+    """A runtime whose processes run in containers of runc, one for each."""
+
+    def __init__(self, program: str, sandbox: spec.Sandbox, keeper: Keeper, scratch: Path) -> None:
+        """``scratch`` is a directory for bundles and runc's state; short-lived files only.
+
+        Raises:
+            IsolationError: ``program`` is not installed.
+        """
+        self.name = os.path.basename(program)
+        path = find_program(program)
+        if path is None:
+            raise IsolationError(
+                f"{program} is not installed", hint=f"install it, for example: apt-get install {self.name} uidmap"
+            )
+        self.sandbox = sandbox
+        self._keeper = keeper
+        self._scratch = scratch
+        self._program = (path, "--root", str(scratch / "state"))
+
+    def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
+        """Run a process in a container; see :class:`builder.runtime.runtime.Runtime`."""
+        self._check_ids(process)
+        with _bundle(self._scratch) as bundle:
+            self._write_config(process, rootfs, bundle)
+            tail = bytearray()
+
+            def pass_on(data: bytes) -> None:
+                tail.extend(data[-_TAIL:])
+                del tail[:-_TAIL]
+                output(data)
+
+            start = time.monotonic()
+            ended = self._keeper.run(self._command(bundle), pass_on)
+            seconds = time.monotonic() - start
+            if ended.error:
+                raise IsolationError(f"{self._program[0]} cannot be executed: {os.strerror(ended.error)}")
+            return _exit(ended, seconds, _read_error(bundle / "log"), bytes(tail))
+
+    def _check_ids(self, process: Process) -> None:
+        highest = max(process.user.uid, process.user.gid, *process.user.groups)
+        if not self.sandbox.single and highest >= self.sandbox.ids:
+            raise IsolationError(
+                f"id {highest} is not available: the user namespace has {self.sandbox.ids} ids",
+                hint="give this user a larger range in /etc/subuid and /etc/subgid",
+            )
+
+    def _write_config(self, process: Process, rootfs: Path, bundle: Path) -> None:
+        etc = {"hosts": bundle / "hosts", "resolv.conf": bundle / "resolv.conf"}
+        etc["hosts"].write_text(spec.hosts(process))
+        with contextlib.suppress(FileNotFoundError):
+            etc["resolv.conf"].write_bytes(Path("/etc/resolv.conf").read_bytes())
+        etc["resolv.conf"].touch()
+        document = spec.config(process, rootfs, self.sandbox, etc, bundle.name)
+        # Arguments may be any bytes; runc takes those that are UTF-8.
+        content = json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
+        (bundle / "config.json").write_bytes(content)
+
+    def _command(self, bundle: Path) -> Command:
+        options = ["--log", str(bundle / "log"), "--log-format", "json"]
+        if self.name == "crun":
+            options += [] if self.sandbox.cgroups else ["--cgroup-manager", "disabled"]
+        else:
+            options += [f"--rootless={str(not self.sandbox.cgroups).lower()}"]
+        return Command(
+            arguments=(*self._program, *options, "run", "--bundle", str(bundle), bundle.name),
+            environment={"PATH": os.defpath},
+            cleanup=(*self._program, "delete", "--force", bundle.name),
+        )
+
+
+@contextlib.contextmanager
+def _bundle(scratch: Path) -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="step-", dir=scratch))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _read_error(log: Path) -> str:
+    """Give what kept the container from starting, in runc's words; empty where nothing did."""
+    try:
+        lines = log.read_text(errors="replace").splitlines()
+    except FileNotFoundError:
+        return ""
+    messages = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict) and entry.get("level") == "error":
+                messages.append(str(entry.get("msg", "")))
+    return "; ".join(messages)
+
+
+def _exit(ended: Ended, seconds: float, error: str, tail: bytes) -> Exit:
+    if not error:
+        last = tail.rstrip(b"\n").rpartition(b"\n")[2]
+        if ended.code == 1 and last.startswith(b"exec ") and last.endswith(b": exec format error"):
+            return Exit(NOT_EXECUTABLE, seconds, ended.max_rss, last.decode(errors="replace"))
+        return Exit(ended.code, seconds, ended.max_rss)
+    lower = error.lower()
+    if "exec" in lower and ("not found" in lower or "no such file" in lower):
+        return Exit(NOT_FOUND, seconds, ended.max_rss, error)
+    if ("exec" in lower or "cwd" in lower or "chdir" in lower) and (
+        "permission denied" in lower or "is a dir" in lower
+    ):
+        return Exit(NOT_EXECUTABLE, seconds, ended.max_rss, error)
+    raise IsolationError(f"the step could not be started: {error}")

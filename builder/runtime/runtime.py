@@ -1,0 +1,112 @@
+"""What to run, and who runs it.
+
+A :class:`Process` is complete: a runtime adds nothing from its own environment, so that the same process means the same
+on every rung of the ladder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+Network = Literal["default", "none", "host"]
+Security = Literal["sandbox", "insecure"]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedUser:
+    """A user as numbers, in the image's ids."""
+
+    uid: int = 0
+    gid: int = 0
+    groups: tuple[int, ...] = ()
+    """Supplementary groups, without ``gid``."""
+    home: str = "/"
+    """What HOME is where the process has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Something of the host that a process sees at ``target``.
+
+    A bind's source is a host path, file or directory, already resolved: what is there is mounted, wherever it leads.
+    """
+
+    target: str
+    """Absolute inside the root file system; symlinks are followed there and never lead outside."""
+    kind: Literal["bind", "tmpfs"] = "bind"
+    source: Path | None = None
+    readonly: bool = False
+    size: int | None = None
+    """Bytes a tmpfs may hold; None for the kernel's half of the memory."""
+    mode: int = 0o1777
+    """Permissions of a tmpfs' top directory."""
+    directory: bool = True
+    """Whether the mount point is a directory; False for a bind of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One resource limit of ``--ulimit``: ``nofile``, ``nproc`` ...; -1 means without limit."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One command in a root file system."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    user: ResolvedUser = ResolvedUser()
+    hostname: str = "buildkitsandbox"
+    network: Network = "default"
+    """``none`` has a loopback and nothing else; ``default`` is the network of the machine, as is ``host``: a network of
+    its own for each step needs a privileged daemon or a user-mode network stack."""
+    security: Security = "sandbox"
+    mounts: tuple[Mount, ...] = ()
+    """In the order they are mounted."""
+    hosts: tuple[tuple[str, str], ...] = ()
+    """Extra lines of /etc/hosts: name and address."""
+    limits: tuple[Limit, ...] = ()
+    shm_size: int = 64 << 20
+    """Bytes of /dev/shm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a process ended."""
+
+    code: int
+    """Its status; 128 and the signal's number where a signal ended it; 126 where its file cannot be executed, 127 where
+    there is no such file."""
+    seconds: float
+    max_rss: int = 0
+    """Bytes of the largest process of the step, the runtime's own among them."""
+    error: str = ""
+    """Why it could not be started, in the runtime's words; empty where it was."""
+
+
+class Runtime(Protocol):
+    """Who runs processes: runc, a chroot, proot."""
+
+    name: str
+    """How reports call it."""
+
+    def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
+        """Run a process to its end.
+
+        Its standard output and error are one pipe, and every byte of it is handed to ``output``, in order, as it comes,
+        in this thread. Standard input is empty. Whatever the process left running is ended with it; an exception,
+        KeyboardInterrupt among them, ends everything at once.
+
+        Raises:
+            IsolationError: the runtime itself failed, before the command was started.
+        """

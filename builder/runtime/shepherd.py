@@ -1,0 +1,210 @@
+"""What runs in the forked processes of :mod:`builder.runtime.keeper`: the keeper itself and its shepherds.
+
+No function here that is called first in a process returns: each ends in ``os._exit``, so that nothing of the caller's
+(buffers, ``finally`` clauses, exit handlers) runs twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import shutil
+import signal
+import socket
+from typing import Any, NoReturn
+
+from builder.runtime import syscalls
+
+
+def keep(requests: socket.socket) -> NoReturn:
+    """Be the keeper: fork a shepherd for each request until the socket ends."""
+    removals: list[str] = []
+    try:
+        _detach("pybuild-keeper", keep={requests.fileno()})
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shepherds answer on their own and leave no zombie
+        clean = False
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(requests, 1, 4)
+            if message != b".":
+                clean = message == b"q"
+                break
+            request = _read_request(descriptors)
+            if "remove" in request:
+                removals.append(request["remove"])
+            elif os.fork() == 0:
+                requests.close()
+                _shepherd(request["run"], socket.socket(fileno=descriptors[1]), descriptors[2])
+            for descriptor in descriptors[1:]:
+                os.close(descriptor)
+        _await_children()
+        if not clean:
+            for path in removals:
+                _remove(path)
+    finally:
+        os._exit(0)
+
+
+def _detach(name: str, keep: set[int]) -> None:
+    """Be out of reach of the terminal's signals, and hold open nothing of the caller's but ``keep``."""
+    os.setsid()
+    with contextlib.suppress(OSError):
+        syscalls.set_name(name)
+    _restore_signals()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for standard in (0, 1, 2):
+        os.dup2(nothing, standard)
+    for entry in os.listdir("/proc/self/fd"):
+        if int(entry) > 2 and int(entry) not in keep:
+            with contextlib.suppress(OSError):
+                os.close(int(entry))
+    os.chdir("/")
+
+
+def _restore_signals() -> None:
+    """Ignore and catch nothing: what is ignored here would be ignored by the command as well."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _read_request(descriptors: list[int]) -> dict[str, Any]:
+    with open(descriptors[0], "rb") as file:
+        file.seek(0)
+        request: dict[str, Any] = json.load(file)
+    return request
+
+
+def _await_children() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.waitpid(-1, 0)
+
+
+def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoReturn:
+    """Be a shepherd: run the command, end what it leaves, answer."""
+    try:
+        with contextlib.suppress(OSError):
+            syscalls.set_name("pybuild-step")
+        syscalls.adopt_orphans()
+        waking, waker = os.pipe()
+        os.set_blocking(waker, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+        failing, failed = os.pipe()
+        child = os.fork()
+        if child == 0:
+            _exec(command, output, failed)
+        os.close(output)
+        os.close(failed)
+        answer = _watch(child, life, waking)
+        end_children()
+        if answer is None:
+            _clean_up(command["cleanup"])
+        else:
+            answer["error"] = int(os.read(failing, 16) or b"0")
+            life.sendall(json.dumps(answer).encode())
+    finally:
+        os._exit(0)
+
+
+def _watch(child: int, life: socket.socket, waking: int) -> dict[str, int] | None:
+    """Wait until the child ends, and give how; None where the caller wants an end of it, or is no more."""
+    poll = select.poll()
+    poll.register(life, select.POLLIN)
+    poll.register(waking, select.POLLIN)
+    while True:
+        pid, status, usage = os.wait4(child, os.WNOHANG)
+        if pid:
+            code = os.waitstatus_to_exitcode(status)
+            return {"code": code if code >= 0 else 128 - code, "max_rss": usage.ru_maxrss * 1024}
+        for descriptor, _ in poll.poll():
+            if descriptor == waking:
+                os.read(waking, 4096)
+            else:
+                return None
+
+
+def end_children() -> None:
+    """Kill and reap every child, and their children as they become ours, until there is none."""
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid:
+                continue
+            for child in _children():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def _children() -> list[int]:
+    me = os.getpid()
+    try:
+        with open(f"/proc/{me}/task/{me}/children", encoding="ascii") as file:
+            return [int(pid) for pid in file.read().split()]
+    except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
+        return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _parent(pid) == me]
+
+
+def _parent(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return int(file.read().rpartition(")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _exec(command: dict[str, Any], output: int, failed: int) -> NoReturn:
+    """Become the command; the errno of a failure goes into ``failed``."""
+    try:
+        signal.set_wakeup_fd(-1)
+        _restore_signals()
+        os.setsid()
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.umask(command["umask"])
+        for name, soft, hard in command["limits"]:
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (soft, hard))
+        if command["root"] is not None:
+            os.chroot(command["root"])
+        if command["user"] is not None:
+            uid, gid, groups = command["user"]
+            os.setgroups(groups)
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+        os.chdir(command["cwd"])
+        # After the ids: changing them forgets it.
+        syscalls.die_with_parent(signal.SIGKILL)
+        os.execvpe(command["arguments"][0], command["arguments"], command["environment"])  # noqa: S606 - no shell wanted
+    except OSError as error:
+        os.write(failed, str(error.errno).encode())
+    finally:
+        os._exit(127)
+
+
+def _clean_up(arguments: list[str]) -> None:
+    if arguments:
+        child = os.fork()
+        if child == 0:
+            try:
+                os.execv(arguments[0], arguments)  # noqa: S606 - no shell wanted
+            finally:
+                os._exit(127)
+        os.waitpid(child, 0)
+
+
+def _remove(path: str) -> None:
+    """Unmount all below ``path`` and remove it."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        targets = [line.split()[4].encode("utf-8", "surrogateescape") for line in file]
+    for target in reversed(targets):
+        plain = os.fsdecode(target.decode("unicode_escape").encode("latin-1"))
+        if plain.startswith(path + "/"):
+            with contextlib.suppress(OSError):
+                syscalls.unmount(plain)
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,169 @@
+"""The config.json of one step, in the words of the OCI runtime specification.
+
+Spec: runtime-spec/config.md and config-linux.md. The defaults (capabilities, masked paths, system calls) are Docker's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.runtime import seccomp
+
+if TYPE_CHECKING:
+    from builder.runtime.runtime import Limit, Mount, Process
+
+_SAFE = """
+    AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID
+    SYS_CHROOT
+"""
+_UNSAFE = """
+    AUDIT_CONTROL AUDIT_READ BLOCK_SUSPEND BPF CHECKPOINT_RESTORE DAC_READ_SEARCH IPC_LOCK IPC_OWNER LEASE
+    LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE NET_ADMIN NET_BROADCAST PERFMON SYSLOG SYS_ADMIN SYS_BOOT SYS_MODULE SYS_NICE
+    SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM
+"""
+CAPABILITIES = tuple(f"CAP_{name}" for name in _SAFE.split())
+"""What root in a sandboxed step may do."""
+_INSECURE_CAPABILITIES = tuple(f"CAP_{name}" for name in _UNSAFE.split())
+_MASKED = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+)
+_READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_UNLIMITED = (1 << 64) - 1
+_GROUP_TTY = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """What the machine allows; the ladder finds it out."""
+
+    initial: bool = True
+    """Whether this is the machine's own user namespace."""
+    ids: int = _UNLIMITED
+    """How many user ids there are."""
+    cgroups: bool = True
+    """Whether a control group can be made, which keeps a step of real root from the machine's devices."""
+    own_proc: bool = True
+    """Whether a step can have its own /proc; without it, it sees the machine's processes."""
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one id, so that owners can only be pretended."""
+        return self.ids == 1
+
+
+def config(process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path], name: str) -> dict[str, Any]:
+    """Give the document; ``etc`` has the host files to be seen as ``hosts`` and ``resolv.conf``."""
+    insecure = process.security == "insecure"
+    capabilities = [*CAPABILITIES, *(_INSECURE_CAPABILITIES if insecure else ())]
+    files = [_bind(path, f"/etc/{file}", readonly=False) for file, path in etc.items()]
+    return {
+        "ociVersion": "1.0.2",
+        "process": _process(process, sandbox, capabilities),
+        "root": {"path": str(rootfs)},
+        "hostname": process.hostname,
+        "mounts": [*_system_mounts(process, sandbox), *files, *map(_mount, process.mounts)],
+        "linux": _linux(process, sandbox, capabilities, name),
+    }
+
+
+def hosts(process: Process) -> str:
+    """Give the /etc/hosts of a step."""
+    lines = ["127.0.0.1\tlocalhost " + process.hostname, "::1\tlocalhost ip6-localhost ip6-loopback"]
+    lines += [f"{address}\t{name}" for name, address in process.hosts]
+    return "\n".join(lines) + "\n"
+
+
+def environment(process: Process) -> dict[str, str]:
+    """Give the variables of a step: its own, and HOME."""
+    return {"HOME": process.user.home, **process.environment}
+
+
+def _process(process: Process, sandbox: Sandbox, capabilities: list[str]) -> dict[str, Any]:
+    user = process.user
+    ids: dict[str, Any] = {"uid": 0, "gid": 0, "umask": 0o022}
+    if not sandbox.single:
+        ids |= {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
+    return {
+        "terminal": False,
+        "user": ids,
+        "args": list(process.arguments),
+        "env": [f"{name}={value}" for name, value in environment(process).items()],
+        "cwd": process.cwd,
+        "capabilities": dict.fromkeys(("bounding", "effective", "permitted"), capabilities),
+        "rlimits": [_limit(limit) for limit in process.limits],
+        "noNewPrivileges": False,  # sudo and ping are setuid, and steps use them
+    }
+
+
+def _limit(limit: Limit) -> dict[str, Any]:
+    values = {"soft": limit.soft, "hard": limit.hard}
+    return {
+        "type": f"RLIMIT_{limit.name.upper()}",
+        **{kind: _UNLIMITED if value < 0 else value for kind, value in values.items()},
+    }
+
+
+def _system_mounts(process: Process, sandbox: Sandbox) -> list[dict[str, Any]]:
+    quiet = ["nosuid", "noexec", "nodev"]
+    tty = [f"gid={_GROUP_TTY}"] if sandbox.ids > _GROUP_TTY else []
+    proc = _typed("/proc", "proc", "proc", quiet) if sandbox.own_proc else _bind(Path("/proc"), "/proc", readonly=False)
+    if sandbox.initial or process.network == "none":
+        sys = _typed("/sys", "sysfs", "sysfs", [*quiet, "ro"])
+    else:  # only who owns the network namespace may mount its sysfs
+        sys = _bind(Path("/sys"), "/sys", readonly=True, options=quiet)
+    return [
+        proc,
+        _typed("/dev", "tmpfs", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        _typed("/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", *tty]),
+        _typed("/dev/shm", "tmpfs", "shm", [*quiet, "mode=1777", f"size={process.shm_size}"]),  # noqa: S108 - a mount point
+        _typed("/dev/mqueue", "mqueue", "mqueue", quiet),
+        sys,
+    ]
+
+
+def _typed(target: str, kind: str, source: str, options: list[str]) -> dict[str, Any]:
+    return {"destination": target, "type": kind, "source": source, "options": options}
+
+
+def _bind(source: Path, target: str, *, readonly: bool, options: list[str] | None = None) -> dict[str, Any]:
+    return _typed(target, "bind", str(source), ["rbind", "rprivate", "ro" if readonly else "rw", *(options or [])])
+
+
+def _mount(mount: Mount) -> dict[str, Any]:
+    if mount.kind == "bind":
+        return _bind(mount.source or Path("/nonexistent"), mount.target, readonly=mount.readonly)
+    options = ["nosuid", "nodev", f"mode={mount.mode:o}", "ro" if mount.readonly else "rw"]
+    if mount.size is not None:
+        options.append(f"size={mount.size}")
+    return _typed(mount.target, "tmpfs", "tmpfs", options)
+
+
+def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], name: str) -> dict[str, Any]:
+    insecure = process.security == "insecure"
+    kinds = ["ipc", "uts", "mount"]
+    if sandbox.own_proc:
+        kinds.append("pid")
+    if process.network == "none":
+        kinds.append("network")
+    linux: dict[str, Any] = {"namespaces": [{"type": kind} for kind in kinds]}
+    if sandbox.cgroups:
+        linux["cgroupsPath"] = f"/pybuild-{name}"
+        linux["resources"] = {"devices": [{"allow": insecure, "access": "rwm"}]}
+    if not insecure:
+        linux |= {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READONLY)}
+    if not insecure or sandbox.single:
+        linux["seccomp"] = seccomp.profile(capabilities, pretend_ownership=sandbox.single)
+    return linux

@@ -1,0 +1,92 @@
+"""The few system calls that Python's ``os`` does not have; each raises OSError with the call's name.
+
+Linux only, through ctypes. Paths go as they are: a trailing slash or a symlink means what it means to the kernel.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWUSER = 0x10000000
+
+MS_RDONLY = 1
+MS_NOSUID = 2
+MS_NODEV = 4
+MS_NOEXEC = 8
+MS_REMOUNT = 32
+MS_BIND = 4096
+MS_REC = 16384
+MS_PRIVATE = 1 << 18
+MS_SLAVE = 1 << 19
+MNT_DETACH = 2
+
+MOUNT_DATA_LIMIT = 4095
+"""Bytes of options that ``mount(2)`` takes: one page with its closing zero."""
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *arguments: object) -> int:
+    result: int = getattr(_libc(), name)(*arguments)
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return result
+
+
+def unshare(flags: int) -> None:
+    """Leave the namespaces in ``flags`` (``CLONE_NEW...``) for new ones."""
+    _call("unshare", ctypes.c_int(flags))
+
+
+def setns(descriptor: int, kind: int) -> None:
+    """Join the namespace that ``descriptor`` (of a ``/proc/PID/ns/...``) stands for."""
+    _call("setns", ctypes.c_int(descriptor), ctypes.c_int(kind))
+
+
+def mount(source: str, target: str, kind: str = "", flags: int = 0, options: bytes = b"") -> None:
+    """Mount; ``options`` of more than MOUNT_DATA_LIMIT bytes are refused here, since the kernel would cut them."""
+    if len(options) > MOUNT_DATA_LIMIT:
+        raise OSError(7, f"mount: {len(options)} bytes of options, more than {MOUNT_DATA_LIMIT}")
+    _call(
+        "mount",
+        os.fsencode(source),
+        os.fsencode(target),
+        kind.encode() or None,
+        ctypes.c_ulong(flags),
+        options or None,
+    )
+
+
+def unmount(target: str) -> None:
+    """Take the mount at ``target``, and all below it, out of sight at once; its users keep it until they close it."""
+    _call("umount2", os.fsencode(target), ctypes.c_int(MNT_DETACH))
+
+
+def _prctl(option: int, value: object) -> None:
+    _call("prctl", ctypes.c_int(option), value, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
+
+
+def die_with_parent(signal: int) -> None:
+    """Be sent ``signal`` when the thread that forked this process ends."""
+    _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal))
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent ends."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1))
+
+
+def set_name(name: str) -> None:
+    """Be called ``name`` (15 bytes) by ``ps``."""
+    _prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]))
