@@ -39,9 +39,9 @@ class Digest:
         return cls(found[1], found[2])
 
     @classmethod
-    def of(cls, content: bytes) -> Digest:
-        """Give the sha256 digest of these bytes."""
-        return cls("sha256", hashlib.sha256(content).hexdigest())
+    def of(cls, content: bytes, algorithm: str = "sha256") -> Digest:
+        """Give the digest of these bytes."""
+        return cls(algorithm, hashlib.new(algorithm, content).hexdigest())
 
     @property
     def short(self) -> str:
@@ -76,8 +76,9 @@ class HashingWriter:
 class VerifyingReader:
     """Read a stream whose digest, and size where known, were promised.
 
-    Read to the end: a wrong byte is known only there. More bytes than promised raise as soon as they are seen, so
-    that a lying source cannot fill the disk. Leaving the ``with`` block closes the source and checks nothing.
+    Read to the end: a wrong byte is known only there, with the last byte of a promised size or else with the empty
+    read after it. More bytes than promised raise as soon as they are seen, so that a lying source cannot fill the
+    disk. Leaving the ``with`` block closes the source and checks nothing.
     """
 
     def __init__(self, source: BinaryIO, digest: Digest, size: int | None = None, *, what: str = "blob") -> None:
@@ -102,7 +103,7 @@ class VerifyingReader:
             raise VerificationError(
                 f"{self._what} is longer than promised", expected=self._expected_size, actual=f"at least {self.size}"
             )
-        if not self._done and (size < 0 or (size > 0 and not data)):
+        if not self._done and (size < 0 or self.size == self._expected_size or (size > 0 and not data)):
             self._done = True
             self._verify()
         return data

@@ -8,6 +8,7 @@ LayersError
 │   ├── UnsafePathError             a name that leads out of the root file system
 │   └── LimitError                  more entries, bytes or nesting than the limits allow
 ├── StoreError                      the store on disk cannot be used
+│   └── BusyError                   somebody else uses it, and the wait is over
 └── RegistryError                   a registry refused, or could not be reached
     └── AuthenticationError         credentials are missing or wrong
 """
@@ -55,6 +56,10 @@ class LimitError(ChangesetError):
 
 class StoreError(LayersError):
     """The store on disk cannot be used."""
+
+
+class BusyError(StoreError):
+    """Somebody else uses the store in a way that excludes this one."""
 
 
 class RegistryError(LayersError):

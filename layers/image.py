@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from layers import mediatype
 from layers.config import ImageConfig
 from layers.digest import Digest
-from layers.errors import InvalidError, NotFoundError
+from layers.errors import InvalidError, NotFoundError, VerificationError
+from layers.jsonread import MAX_DOCUMENT, parse_object
 from layers.model import Descriptor, IndexManifest, Manifest
 
 if TYPE_CHECKING:
@@ -21,12 +22,27 @@ if TYPE_CHECKING:
 
     from layers.platform import Platform
 
+_IMAGE_CONFIGS = frozenset({mediatype.OCI_CONFIG, mediatype.DOCKER_CONFIG})
+_MAX_NESTING = 4
+
 
 class Reader(Protocol):
     """A stream of bytes."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Give up to ``size`` bytes, all that are left where it is negative, and none at the end."""
+
+
+class Content(Protocol):
+    """Blobs by digest, wherever they are kept."""
+
+    def open(self, digest: Digest, size: int | None = None) -> AbstractContextManager[Reader]:
+        """Open a blob; its bytes are verified as they are read.
+
+        Raises:
+            NotFoundError: no blob has this digest.
+            VerificationError: it has another size; or, by the reader at the end, other content.
+        """
 
 
 class Layer(Protocol):
@@ -49,6 +65,19 @@ class Layer(Protocol):
             NotFoundError: the content is gone.
             VerificationError: by the reader, at the end.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class BlobLayer:
+    """A layer kept as a blob of its own."""
+
+    content: Content
+    descriptor: Descriptor
+    diff_id: Digest
+
+    def open(self) -> AbstractContextManager[Reader]:
+        """Open the compressed bytes, as :meth:`Layer.open` does."""
+        return self.content.open(self.descriptor.digest, self.descriptor.size)
 
 
 @dataclass(frozen=True)
@@ -147,3 +176,51 @@ def check_layers(manifest: Manifest, config: ImageConfig) -> None:
         raise InvalidError(
             f"the manifest has {len(manifest.layers)} layers and the config {len(config.diff_ids)} diff_ids",
         )
+
+
+def read_document(content: Content, descriptor: Descriptor) -> bytes:
+    """Give the bytes of a manifest, index or config, verified.
+
+    Raises:
+        InvalidError: it is larger than any document may be.
+        NotFoundError: it is not there.
+        VerificationError: it is not what the descriptor promised.
+    """
+    if descriptor.size > MAX_DOCUMENT:
+        raise InvalidError(f"{descriptor.digest} has {descriptor.size} bytes, more than a document's {MAX_DOCUMENT}")
+    with content.open(descriptor.digest, descriptor.size) as reader:
+        return reader.read()
+
+
+def load(content: Content, descriptor: Descriptor, *, depth: int = 0) -> Image | Index:
+    """Give the image or index that a descriptor names; documents are verified here, layers when they are read.
+
+    An artifact that is no image (an attestation, a signature) comes as an image whose layers are not file systems:
+    :func:`check_layers` tells the two apart.
+
+    Raises:
+        InvalidError: a document breaks its schema, or indexes are nested deeper than any tool writes them.
+        NotFoundError: a document is not there.
+        VerificationError: a document is not what its descriptor promised.
+    """
+    if depth > _MAX_NESTING:
+        raise InvalidError(f"index {descriptor.digest} is nested more than {_MAX_NESTING} deep")
+    raw = read_document(content, descriptor)
+    if "manifests" in parse_object(raw, "manifest"):
+        return Index(raw, lambda child: load(content, child, depth=depth + 1))
+    manifest = Manifest.from_bytes(raw)
+    config = read_document(content, manifest.config)
+    return Image(raw, config, _blob_layers(content, manifest, config))
+
+
+def _blob_layers(content: Content, manifest: Manifest, config: bytes) -> tuple[BlobLayer, ...]:
+    if manifest.config.media_type not in _IMAGE_CONFIGS:
+        return tuple(BlobLayer(content, each, each.digest) for each in manifest.layers)
+    diff_ids = ImageConfig.from_bytes(config).diff_ids
+    if len(diff_ids) != len(manifest.layers):
+        raise VerificationError(
+            f"config {manifest.config.digest} has another number of layers than its manifest",
+            expected=len(manifest.layers),
+            actual=len(diff_ids),
+        )
+    return tuple(map(BlobLayer, [content] * len(diff_ids), manifest.layers, diff_ids))

@@ -1,0 +1,73 @@
+"""Write small files whole or not at all, and say in our own words why a disk refused."""
+
+from __future__ import annotations
+
+import errno
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from layers.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_HINTS = {
+    errno.ENOSPC: "the disk is full: remove images that are not needed, or put the store on a larger disk",
+    errno.EDQUOT: "the quota is used up: remove images that are not needed, or put the store on another disk",
+    errno.EROFS: "the file system is read-only: put the store elsewhere",
+    errno.EACCES: "the store belongs to somebody else: choose a directory of your own",
+    errno.EPERM: "the store belongs to somebody else: choose a directory of your own",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+}
+
+
+@contextmanager
+def disk_errors(verb: str, path: Path) -> Iterator[None]:
+    """Turn what the operating system says into a StoreError that names the path and how to go on.
+
+    Raises:
+        StoreError: in place of OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise StoreError(f"cannot {verb} {path}: {reason}", hint=_HINTS.get(error.errno or 0, "")) from error
+
+
+def replace_file(path: Path, content: bytes, temporary: Path, *, sync: bool = False) -> None:
+    """Put ``content`` at ``path`` by way of ``temporary``, a name of this thread's own on the same file system.
+
+    A reader sees the old content or the new. With ``sync``, so does who looks after a power failure.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    with disk_errors("write", path):
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            with open(descriptor, "wb") as file:
+                file.write(content)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+            os.rename(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if sync:
+            sync_path(path.parent)
+
+
+def sync_path(path: Path) -> None:
+    """Wait until a file or directory is on disk; one that is gone needs no waiting."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
