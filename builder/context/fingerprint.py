@@ -1,0 +1,266 @@
+"""What a selection of files is known by in cache keys.
+
+The digest of its content is what counts, and never has a time in it. To get it again without reading a file, a memo
+remembers which content was found behind which ``lstat``, as git's index does: first for each whole selection, then for
+each file. What was written so shortly before that a later change could leave the same time is not remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+import tempfile
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from builder.context.context import LocalFile
+from builder.errors import ContextError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from builder.context.select import Selected
+    from layers.changeset.entry import Change, Content, Entry
+
+_COUNTER_TICK = 50_000_000
+"""Nanoseconds in which two changes may bear one time: kernels count these in ticks of up to 10 ms."""
+_COARSE_TICK = 2_000_000_000
+"""The same for file systems that keep whole seconds."""
+_READ = 1 << 20
+_SOURCE = b"\0source"
+
+_LENGTHS = struct.Struct("<III")
+_LOCAL = struct.Struct("<QQqqq")
+_ENTRY = struct.Struct("<IQQQII")
+_MAGIC = b"pybuild files 1\n"
+_COUNT = struct.Struct("<II")
+_SELECTION = struct.Struct("32s32s")
+_FILE = struct.Struct("<QQqqq32s")
+
+
+class Statted(NamedTuple):
+    """A selection as ``lstat`` sees it."""
+
+    digest: bytes
+    """sha256, raw."""
+    settled: bool
+    """Whether any later change is bound to give another digest: no file changed just now."""
+
+
+class Memo:
+    """Contents seen before, kept in one file.
+
+    Two builds that save at a time lose only what one of them remembered. Not for several threads at a time.
+    """
+
+    _MAX_SELECTIONS = 1_000
+    _MAX_FILES = 500_000
+
+    def __init__(self) -> None:
+        self._selections: dict[bytes, bytes] = {}
+        self._files: dict[tuple[int, int], tuple[int, int, int, bytes]] = {}
+        self._unread_files = b""
+        self._changed = False
+
+    @classmethod
+    def load(cls, path: Path) -> Memo:
+        """Read a memo; a missing or damaged file gives an empty one."""
+        memo = cls()
+        with suppress(OSError, struct.error):
+            content = path.read_bytes()
+            body, checksum = content[:-32], content[-32:]
+            if body.startswith(_MAGIC) and hashlib.sha256(body).digest() == checksum:
+                start = len(_MAGIC) + _COUNT.size
+                selections, files = _COUNT.unpack(body[len(_MAGIC) : start])
+                middle = start + selections * _SELECTION.size
+                memo._selections = dict(_SELECTION.iter_unpack(body[start:middle]))
+                memo._unread_files = body[middle : middle + files * _FILE.size]
+        return memo
+
+    def save(self, path: Path) -> None:
+        """Write the memo if it has learnt something, in one step, so that readers see the old or the new one.
+
+        Raises:
+            OSError: the directory cannot be written.
+        """
+        if not self._changed:
+            return
+        selections = list(self._selections.items())[-self._MAX_SELECTIONS :]
+        files = list(self._known_files().items())[-self._MAX_FILES :]
+        parts = [_MAGIC, _COUNT.pack(len(selections), len(files))]
+        parts += (_SELECTION.pack(*pair) for pair in selections)
+        parts += (_FILE.pack(*key, *value) for key, value in files)
+        body = b"".join(parts)
+        descriptor, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(body)
+                file.write(hashlib.sha256(body).digest())
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        self._changed = False
+
+    def selection(self, stat_digest: bytes) -> bytes | None:
+        """Give the content digest of a selection that had this stat digest."""
+        return self._selections.get(stat_digest)
+
+    def remember_selection(self, stat_digest: bytes, content_digest: bytes) -> None:
+        """Remember a whole selection."""
+        self._selections[stat_digest] = content_digest
+        self._changed = True
+
+    def file(self, info: os.stat_result) -> bytes | None:
+        """Give the sha256 of a file's content, if it was seen behind the same ``lstat``."""
+        known = self._known_files().get((info.st_dev, info.st_ino))
+        if known is None or known[:3] != (info.st_size, info.st_mtime_ns, info.st_ctime_ns):
+            return None
+        return known[3]
+
+    def remember_file(self, info: os.stat_result, digest: bytes) -> None:
+        """Remember the sha256 of a file that was read after ``info`` was taken."""
+        key = (info.st_dev, info.st_ino)
+        self._known_files().pop(key, None)  # so that the newest stand last, and are kept
+        self._files[key] = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, digest)
+        self._changed = True
+
+    def _known_files(self) -> dict[tuple[int, int], tuple[int, int, int, bytes]]:
+        if self._unread_files:
+            records = _FILE.iter_unpack(self._unread_files)
+            self._files = {(dev, inode): (size, mtime, ctime, sha) for dev, inode, size, mtime, ctime, sha in records}
+            self._unread_files = b""
+        return self._files
+
+
+def fingerprint(selection: Iterable[Selected], memo: Memo) -> bytes:
+    """Give the content digest of a selection, reading as few files as the memo allows.
+
+    Raises:
+        ContextError: a file cannot be read, or changed while it was.
+    """
+    chosen = list(selection)
+    known = memo.selection(stat_digest(chosen).digest)
+    return known if known is not None else content_digest(chosen, memo)
+
+
+def stat_digest(selection: Iterable[Selected]) -> Statted:
+    """Give what ``lstat`` tells of a selection: names, kinds, modes, and of files inode, size and times.
+
+    The times of directories are left out: they change with files that are not selected.
+    """
+    stats = _Stats()
+    for selected in selection:
+        stats.total.update(_SOURCE)
+        for change in selected.walk():
+            assert change.entry is not None
+            stats.add(change, change.entry, _head(change.path, change.entry))
+    return stats.result()
+
+
+def content_digest(selection: Iterable[Selected], memo: Memo) -> bytes:
+    """Give the sha256 of all that a copy of the selection consists of, but for the times.
+
+    Names are those in the destination, so that a renamed parent directory of the sources makes no difference. The memo
+    learns the files, and the selection by the stat digest that this very walk saw.
+
+    Raises:
+        ContextError: a file cannot be read, or changed while it was.
+    """
+    total = hashlib.sha256()
+    stats = _Stats()
+    for selected in selection:
+        total.update(_SOURCE)
+        stats.total.update(_SOURCE)
+        for change in selected.walk():
+            entry = change.entry
+            assert entry is not None
+            head = _head(change.path, entry)
+            stats.add(change, entry, head)
+            total.update(head)
+            if entry.xattrs:
+                total.update(_xattrs(entry))
+            if change.open is not None:
+                total.update(entry.digest or _file_digest(change.open, entry, memo, stats.started))
+    digest = total.digest()
+    statted = stats.result()
+    if statted.settled:
+        memo.remember_selection(statted.digest, digest)
+    return digest
+
+
+class _Stats:
+    """A stat digest in the making."""
+
+    def __init__(self) -> None:
+        self.total = hashlib.sha256()
+        self.started = time.time_ns()
+        self._settled = True
+
+    def add(self, change: Change, entry: Entry, head: bytes) -> None:
+        self.total.update(head)
+        found = change.open
+        if isinstance(found, LocalFile):
+            info = found.info
+            self.total.update(_LOCAL.pack(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
+            self._settled = self._settled and _is_settled(info, self.started)
+        elif found is not None:
+            self.total.update(entry.digest)
+            self._settled = self._settled and bool(entry.digest)
+
+    def result(self) -> Statted:
+        return Statted(self.total.digest(), self._settled)
+
+
+def _is_settled(info: os.stat_result, now: int) -> bool:
+    """Tell whether a change from ``now`` on is bound to show in the times; both times, since tools set mtime freely."""
+    ctime = info.st_ctime_ns
+    return ctime + (_COARSE_TICK if ctime % 1_000_000_000 == 0 else _COUNTER_TICK) < now
+
+
+def _head(path: bytes, entry: Entry) -> bytes:
+    """Give an entry but for its times and content, unmistakably."""
+    kind = entry.kind.encode()
+    numbers = _ENTRY.pack(entry.mode, entry.uid, entry.gid, entry.size, entry.major, entry.minor)
+    return _LENGTHS.pack(len(path), len(kind), len(entry.linkname)) + path + kind + entry.linkname + numbers
+
+
+def _xattrs(entry: Entry) -> bytes:
+    parts: list[bytes] = []
+    for key, value in sorted(entry.xattrs.items()):
+        name = key.encode("utf-8", "surrogateescape")
+        parts += (b"x%d %d\0" % (len(name), len(value)), name, value)
+    return b"".join(parts)
+
+
+def _file_digest(found: Callable[[], int | Content], entry: Entry, memo: Memo, now: int) -> bytes:
+    if not isinstance(found, LocalFile):
+        return _hash(found(), entry)
+    known = memo.file(found.info)
+    if known is None:
+        known = _hash(found(), entry)
+        if _is_settled(found.info, now):
+            memo.remember_file(found.info, known)
+    return known
+
+
+def _hash(content: int | Content, entry: Entry) -> bytes:
+    """Read ``entry.size`` bytes, close the content and give their sha256."""
+    sha = hashlib.sha256()
+    left = entry.size
+    name = entry.path.decode("utf-8", "replace")
+    source = os.fdopen(content, "rb", buffering=0) if isinstance(content, int) else content
+    try:
+        while left and (data := source.read(min(left, _READ))):
+            sha.update(data)
+            left -= len(data)
+    except OSError as error:
+        raise ContextError(f'cannot read "{name}": {error.strerror}') from error
+    finally:
+        source.close()
+    if left:
+        raise ContextError(f'"{name}" became shorter while it was read')
+    return sha.digest()
