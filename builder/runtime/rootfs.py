@@ -1,0 +1,136 @@
+"""The root file system of one step: an overlay whose upper directory will hold what the step did, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from builder.errors import IsolationError
+from builder.runtime import syscalls
+from builder.runtime.lowers import Lowers
+from builder.runtime.overlay import overlay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from types import TracebackType
+
+    from builder.runtime.runtime import Mount
+
+_SYSTEM = ("/proc", "/sys", "/dev")
+_FILES = ("/etc/resolv.conf", "/etc/hosts")
+
+
+class StepRoot:
+    """A mounted root file system; leave the ``with`` block to unmount it and drop what was not moved away."""
+
+    def __init__(self, lowers: Sequence[Path], scratch: Path, mounts: Iterable[Mount] = (), *, userxattr: bool) -> None:
+        """Mount ``lowers``, top first, with a mount point for everything that a step will have mounted.
+
+        Missing mount points lie in a directory of their own between ``lowers`` and the upper directory, so that they
+        are seen by the step and do not belong to its changes. ``scratch`` is on the file system of the lowers.
+
+        Raises:
+            IsolationError: no overlay can be mounted there.
+        """
+        self._directory = Path(tempfile.mkdtemp(prefix="root-", dir=scratch))
+        self.root = self._directory / "root"
+        self.upper = self._directory / "upper"
+        """What changed, once the step has ended: overlay's own whiteouts and opaque marks."""
+        self._mounted = False
+        try:
+            self._mount(lowers, mounts, userxattr=userxattr)
+        except BaseException:
+            self.close()
+            raise
+
+    def _mount(self, lowers: Sequence[Path], mounts: Iterable[Mount], *, userxattr: bool) -> None:
+        for name in ("root", "upper", "work", "stubs"):
+            (self._directory / name).mkdir(0o755)
+        stubs = self._directory / "stubs"
+        bottom = list(lowers) or [stubs]
+        _copy_attributes(bytes(bottom[0]), bytes(self.upper))
+        if make_stubs(lowers, stubs, mounts, userxattr=userxattr) and lowers:
+            bottom.insert(0, stubs)
+        overlay(bottom, self.root, upper=self.upper, work=self._directory / "work", userxattr=userxattr)
+        self._mounted = True
+
+    def unmount(self) -> None:
+        """Unmount: from now on ``upper`` may be moved away."""
+        if self._mounted:
+            syscalls.unmount(str(self.root))
+            self._mounted = False
+
+    def close(self) -> None:
+        """Unmount and remove what is left."""
+        self.unmount()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def make_stubs(lowers: Sequence[Path], stubs: Path, mounts: Iterable[Mount], *, userxattr: bool) -> bool:
+    """Make in ``stubs`` the mount points that the image has not; say whether there are any.
+
+    A directory of the image above one is there as well, with the image's mode, owner, times and attributes.
+    """
+    view = Lowers(lowers, userxattr=userxattr)
+    wanted = [(path, True) for path in _SYSTEM] + [(path, False) for path in _FILES]
+    wanted += [(mount.target, mount.directory or mount.kind == "tmpfs") for mount in mounts]
+    made: list[tuple[bytes, bytes | None]] = []
+    covered: list[bytes] = []
+    for target, directory in wanted:
+        found = view.find(os.fsencode(target))
+        if found.info is None and not any(found.path.startswith(path + b"/") for path in covered):
+            _make_stub(view, bytes(stubs), found.path, made, directory=directory)
+        if directory:
+            covered.append(found.path)
+    if made:
+        made.append((bytes(stubs), bytes(lowers[0]) if lowers else None))
+    for path, original in reversed(made):
+        if original is not None:
+            _copy_attributes(original, path)
+    return bool(made)
+
+
+def _make_stub(
+    view: Lowers, stubs: bytes, path: bytes, made: list[tuple[bytes, bytes | None]], *, directory: bool
+) -> None:
+    """Make one mount point and its parents; add each new path to ``made`` with the directory it stands for."""
+    names = path.split(b"/")
+    for depth in range(1, len(names) + 1):
+        part = b"/".join(names[:depth])
+        host = stubs + b"/" + part
+        if os.path.lexists(host):
+            continue
+        original = view.find(part)
+        if original.info is not None and not stat.S_ISDIR(original.info.st_mode):
+            raise IsolationError(
+                f"mount target /{os.fsdecode(path)} lies below /{os.fsdecode(part)}, which is no directory"
+            )
+        if depth < len(names) or directory:
+            os.mkdir(host, 0o755)
+        else:
+            os.close(os.open(host, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        made.append((host, original.hosts[0] if original.hosts else None))
+
+
+def _copy_attributes(source: bytes, target: bytes) -> None:
+    info = os.stat(source)
+    os.chown(target, info.st_uid, info.st_gid)
+    os.chmod(target, stat.S_IMODE(info.st_mode))
+    for name in os.listxattr(source):
+        if ".overlay." not in name:
+            with contextlib.suppress(OSError):  # a security module's own
+                os.setxattr(target, name, os.getxattr(source, name))
+    os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))
