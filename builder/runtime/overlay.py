@@ -22,11 +22,13 @@ _PLAIN = "metacopy=off,index=off"
 content, which ``userxattr`` already excludes and refuses to have excluded."""
 
 
-def overlay(lowers: Sequence[Path], target: Path, *, upper: Path, work: Path, userxattr: bool) -> None:
+def overlay(
+    lowers: Sequence[Path], target: Path, *, upper: Path, work: Path, userxattr: bool, devices: bool = True
+) -> None:
     """Mount ``lowers``, top first, below ``upper`` at ``target``.
 
     ``upper`` and the empty ``work`` are on one file system. With ``userxattr`` the marks of opaque directories are
-    ``user.overlay.`` attributes, as a user namespace needs.
+    ``user.overlay.`` attributes, as a user namespace needs. Without ``devices``, device files there cannot be opened.
 
     Raises:
         IsolationError: the kernel refuses, with its reason.
@@ -45,15 +47,15 @@ def overlay(lowers: Sequence[Path], target: Path, *, upper: Path, work: Path, us
             raise IsolationError(
                 f"{len(lowers)} directories are too many for one overlay", hint="squash the base image"
             )
-        _mount(options, target)
+        _mount(options, target, 0 if devices else syscalls.MS_NODEV)
 
 
-def _mount(options: str, target: Path) -> None:
+def _mount(options: str, target: Path, flags: int) -> None:
     # Volatile leaves out every fsync: what a crash may spoil is unpacked again, see unpacked.py.
     attempts = [f"{options},{_PLAIN},volatile", f"{options},{_PLAIN}", options]
     for attempt in attempts:
         try:
-            syscalls.mount("overlay", str(target), "overlay", options=attempt.encode())
+            syscalls.mount("overlay", str(target), "overlay", flags, attempt.encode())
         except OSError as error:
             if error.errno != errno.EINVAL or attempt is attempts[-1]:
                 raise IsolationError(f"an overlay cannot be mounted: {error}", hint=_hint(error)) from error

@@ -32,7 +32,8 @@ class StepRoot:
         """Mount ``lowers``, top first, with a mount point for everything that a step will have mounted.
 
         Missing mount points lie in a directory of their own between ``lowers`` and the upper directory, so that they
-        are seen by the step and do not belong to its changes. ``scratch`` is on the file system of the lowers.
+        are seen by the step and do not belong to its changes. ``scratch`` is on the file system of the lowers. Without
+        ``devices``, device files cannot be opened.
 
         Raises:
             IsolationError: no overlay can be mounted there.
@@ -43,12 +44,12 @@ class StepRoot:
         """What changed, once the step has ended: overlay's own whiteouts and opaque marks."""
         self._mounted = False
         try:
-            self._mount(lowers, mounts, userxattr=userxattr)
+            self._mount(lowers, mounts, userxattr=userxattr, devices=devices)
         except BaseException:
             self.close()
             raise
 
-    def _mount(self, lowers: Sequence[Path], mounts: Iterable[Mount], *, userxattr: bool) -> None:
+    def _mount(self, lowers: Sequence[Path], mounts: Iterable[Mount], *, userxattr: bool, devices: bool) -> None:
         for name in ("root", "upper", "work", "stubs"):
             (self._directory / name).mkdir(0o755)
         stubs = self._directory / "stubs"
@@ -56,7 +57,8 @@ class StepRoot:
         _copy_attributes(bytes(bottom[0]), bytes(self.upper))
         if make_stubs(lowers, stubs, mounts, userxattr=userxattr) and lowers:
             bottom.insert(0, stubs)
-        overlay(bottom, self.root, upper=self.upper, work=self._directory / "work", userxattr=userxattr)
+        work = self._directory / "work"
+        overlay(bottom, self.root, upper=self.upper, work=work, userxattr=userxattr, devices=devices)
         self._mounted = True
 
     def unmount(self) -> None:

@@ -44,9 +44,14 @@ class Runc:
                 f"{program} is not installed", hint=f"install it, for example: apt-get install {self.name} uidmap"
             )
         self.sandbox = sandbox
+        self.guards_devices = sandbox.guards_devices
         self._keeper = keeper
         self._scratch = scratch
         self._program = (path, "--root", str(scratch / "state"))
+
+    def limited_to(self, sandbox: spec.Sandbox) -> Runc:
+        """Give the same runtime for a machine that allows less."""
+        return Runc(self._program[0], sandbox, self._keeper, self._scratch)
 
     def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
         """Run a process in a container; see :class:`builder.runtime.runtime.Runtime`."""
@@ -65,7 +70,11 @@ class Runc:
             seconds = time.monotonic() - start
             if ended.error:
                 raise IsolationError(f"{self._program[0]} cannot be executed: {os.strerror(ended.error)}")
-            return _exit(ended, seconds, _read_error(bundle / "log"), bytes(tail))
+            error = _read_error(bundle / "log")
+            if error:
+                # What was made before it failed, a control group for instance.
+                self._keeper.run(Command(self._command(bundle).cleanup), lambda _: None)
+            return _exit(ended, seconds, error, bytes(tail))
 
     def _check_ids(self, process: Process) -> None:
         highest = max(process.user.uid, process.user.gid, *process.user.groups)

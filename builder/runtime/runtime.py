@@ -99,6 +99,8 @@ class Runtime(Protocol):
 
     name: str
     """How reports call it."""
+    guards_devices: bool
+    """Whether device files of an image are harmless: a step may be allowed to have and to make them."""
 
     def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
         """Run a process to its end.

@@ -59,6 +59,11 @@ class Sandbox:
     """Whether a step can have its own /proc; without it, it sees the machine's processes."""
 
     @property
+    def guards_devices(self) -> bool:
+        """Whether device files are harmless: the kernel opens none in a user namespace, a control group few."""
+        return self.cgroups or not self.initial
+
+    @property
     def single(self) -> bool:
         """Whether there is one id, so that owners can only be pretended."""
         return self.ids == 1
@@ -68,6 +73,8 @@ def config(process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path
     """Give the document; ``etc`` has the host files to be seen as ``hosts`` and ``resolv.conf``."""
     insecure = process.security == "insecure"
     capabilities = [*CAPABILITIES, *(_INSECURE_CAPABILITIES if insecure else ())]
+    if not insecure and not sandbox.guards_devices:
+        capabilities.remove("CAP_MKNOD")
     files = [_bind(path, f"/etc/{file}", readonly=False) for file, path in etc.items()]
     return {
         "ociVersion": "1.0.2",
