@@ -28,7 +28,15 @@ _FILES = ("/etc/resolv.conf", "/etc/hosts")
 class StepRoot:
     """A mounted root file system; leave the ``with`` block to unmount it and drop what was not moved away."""
 
-    def __init__(self, lowers: Sequence[Path], scratch: Path, mounts: Iterable[Mount] = (), *, userxattr: bool) -> None:
+    def __init__(
+        self,
+        lowers: Sequence[Path],
+        scratch: Path,
+        mounts: Iterable[Mount] = (),
+        *,
+        userxattr: bool,
+        devices: bool = True,
+    ) -> None:
         """Mount ``lowers``, top first, with a mount point for everything that a step will have mounted.
 
         Missing mount points lie in a directory of their own between ``lowers`` and the upper directory, so that they
