@@ -14,6 +14,7 @@ from builder.dockerfile.words import lex
 from builder.errors import DockerfileError
 
 _WORD = re.compile(r"(\d*)<<(-?)\s*([^<]*)")
+_NAME = re.compile(r"[\w.-]+")
 _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 _INSTRUCTIONS = frozenset({"add", "copy", "run"})
 
@@ -42,6 +43,8 @@ def heredoc_of(word: str) -> Heredoc | None:
     found = _WORD.fullmatch(word)
     if found is None or not found[3]:
         return None
+    if _NAME.fullmatch(found[3]):
+        return Heredoc(found[3], "", expand=True, chomp=bool(found[2]), fd=int(found[1][:9] or 0))
     bare = lex(found[3], {}, keep_unset=True).words
     if len(bare) != 1:
         return None

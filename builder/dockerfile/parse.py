@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.dockerfile.arguments import split_name
@@ -111,7 +111,7 @@ def _trigger(expression: str, where: SourceRange) -> Instruction:
     source = read_source(expression.encode(errors="replace"), where.file)
     if len(source.lines) != 1:
         raise DockerfileError("not exactly one instruction")
-    line = replace(source.lines[0], where=where)
+    line = source.lines[0]._replace(where=where)
     refuse_trigger(split_name(line.text)[0].upper())
     return read_instruction(line, source.escape)
 

@@ -28,6 +28,9 @@ _NETWORKS = ("default", "none", "host")
 _SECURITY = ("sandbox", "insecure")
 
 
+_NO_FLAGS = Flags((), {})
+
+
 class _Parts(NamedTuple):
     """A line cut at its joints."""
 
@@ -42,6 +45,8 @@ class _Parts(NamedTuple):
 
     def read_flags(self, texts: str = "", switches: str = "", lists: str = "") -> Flags:
         """Read the flags of an instruction that has these; names are divided by blanks."""
+        if not self.flags:
+            return _NO_FLAGS
         kinds: dict[str, Kind] = dict.fromkeys(texts.split(), "string")
         kinds.update(dict.fromkeys(switches.split(), "bool"))
         kinds.update(dict.fromkeys(lists.split(), "strings"))

@@ -2,7 +2,7 @@
 
 dockerfile-parse joins continued lines. It has never heard of heredocs, takes an empty line for the end of a
 continuation and an escaped escape for one, so it is given a prepared text with the original's line numbers: bodies of
-heredocs are comments in it, empty lines inside a continuation are continued, and every instruction ends in a mark that
+heredocs are blank in it, empty lines inside a continuation are continued, and every instruction ends in a mark that
 no continuation can follow. What it would read otherwise even so, or in time by the square, is joined before.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from builder.dockerfile.heredoc import Heredoc, heredocs_of
 from builder.dockerfile.words import BLANKS
@@ -32,8 +32,7 @@ _BEGINNING = re.compile(r"[A-Za-z]+[ \t]+(?=\S)")
 _SEPARATORS = re.compile("[\x1c-\x1f]")
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A logical line: an instruction as written, continuations joined and comments between them dropped."""
 
     where: SourceRange
@@ -106,7 +105,7 @@ class _Reader:
 
     def __init__(self, physical: Sequence[str], escape: str, file: str, directives: int) -> None:
         self.escape = escape
-        self.prepared = ["#"] * len(physical)
+        self.prepared = [""] * len(physical)
         self.found: list[tuple[SourceRange, tuple[Heredoc, ...], tuple[str, ...]]] = []
         self.empty: list[SourceRange] = []
         self._physical = physical
@@ -135,43 +134,36 @@ class _Reader:
     def _read_instruction(self, comments: tuple[str, ...]) -> None:
         """Read one logical line and the heredocs that it begins."""
         start = self._at
-        parts: list[tuple[int, str]] = []  # where each part stands, and the part without its escape
-        empty = False
-        for part in self._continued():
-            empty = empty or part is None
-            if part is not None:
-                parts.append((self._at - 1, part))
-        parts[0] = start, parts[0][1].lstrip(BLANKS)
-        where = SourceRange(self._file, start + 1, self._at)
-        if empty:
-            self.empty.append(SourceRange(self._file, self._at, self._at))
+        first, continues = self._cut(self._physical[start].rstrip("\r").lstrip(BLANKS))
+        self._at += 1
+        parts = [(start, first), *(self._continued() if continues else ())]
         self._prepare(parts)
+        where = SourceRange(self._file, start + 1, self._at)
         heredocs: tuple[Heredoc, ...] = ()
         if any("<<" in part for _, part in parts):
             try:
                 begun = heredocs_of("".join(part for _, part in parts), self.escape)
             except DockerfileError as error:
                 raise DockerfileError(error.message, where=where, hint=error.hint) from None
-            heredocs = tuple(self._body(heredoc, where) for heredoc in begun)
-        self.found.append((SourceRange(self._file, start + 1, self._at), heredocs, comments))
+            heredocs = tuple([self._body(heredoc, where) for heredoc in begun])
+            where = SourceRange(self._file, start + 1, self._at)
+        self.found.append((where, heredocs, comments))
 
-    def _continued(self) -> Iterator[str | None]:
-        """Give the parts of a logical line; None for an empty line between them."""
-        first = True
-        while self._at < len(self._physical):
+    def _continued(self) -> Iterator[tuple[int, str]]:
+        """Give where each further part of a logical line stands, and the part without its escape."""
+        empty = False
+        continues = True
+        while continues and self._at < len(self._physical):
             line = self._physical[self._at].rstrip("\r")
             self._at += 1
             bare = line.lstrip(BLANKS)
-            if not first and bare.startswith("#"):
-                continue
-            if not first and not bare:
-                yield None
-                continue
-            text, continues = self._cut(line)
-            yield text
-            if not continues:
-                return
-            first = False
+            if not bare:
+                empty = True
+            elif not bare.startswith("#"):
+                text, continues = self._cut(line)
+                yield self._at - 1, text
+        if empty:
+            self.empty.append(SourceRange(self._file, self._at, self._at))
 
     def _cut(self, line: str) -> tuple[str, bool]:
         """Take the escape away that continues a line; one after another escape continues nothing."""
@@ -181,14 +173,15 @@ class _Reader:
         return bare[:-1], True
 
     def _prepare(self, parts: list[tuple[int, str]]) -> None:
+        """Write a logical line for dockerfile-parse: as it stands where that is safe, else joined."""
         start, end = parts[0][0], parts[-1][0]
-        plain = (
-            _BEGINNING.match(parts[0][1])
-            and end - start < _MAX_JOINED_THERE
+        safe = (
+            start < end < start + _MAX_JOINED_THERE
+            and _BEGINNING.match(parts[0][1])
             and not any(_SEPARATORS.search(part) for _, part in parts)
         )
-        if len(parts) == 1 or not plain:
-            self.prepared[start] = _MARK + "".join(part for _, part in parts) + _MARK
+        if not safe:
+            self.prepared[start] = _MARK + "".join([part for _, part in parts]) + _MARK
             return
         self.prepared[start:end] = [self.escape] * (end - start)
         for at, part in parts[:-1]:
