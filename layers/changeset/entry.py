@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -31,7 +31,8 @@ class Entry(NamedTuple):
     """
 
     path: bytes
-    """Relative to the root, without leading, trailing or doubled slashes and dots: ``b"etc/passwd"``; the root is ``b""``."""
+    """Relative to the root, without leading, trailing or doubled slashes, and without dots: ``b"etc/passwd"``; the root
+    is ``b""``."""
     kind: Kind
     mode: int
     """Permission bits with setuid, setgid and sticky: 0 to 0o7777."""
@@ -50,14 +51,41 @@ class Entry(NamedTuple):
     """The raw sha256 of a file's content where it is known, else empty."""
 
 
+class Content(Protocol):
+    """A file's bytes where there is no descriptor to read them from: in memory, or a member of a tar that is read."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Give the next ``size`` bytes, or all that are left; fewer only at the end."""
+
+    def close(self) -> None:
+        """Say that no more is wanted."""
+
+
 class Change(NamedTuple):
     """One difference between a parent and a child: a path that is there now, or (``entry`` is None) is gone."""
 
     path: bytes
     entry: Entry | None
-    open: Callable[[], int] | None = None
-    """Opens a file's content: a descriptor that the caller reads from its offset for ``entry.size`` bytes and closes.
-    It stays good only until the next change is asked for."""
+    open: Callable[[], int | Content] | None = None
+    """Opens a file's content: a descriptor or reader that the caller reads from its offset for ``entry.size`` bytes and
+    closes. It stays good only until the next change is asked for."""
+
+
+def clean(name: bytes) -> bytes:
+    """Give a name in the form of ``Entry.path``; ``..`` never leads above the root."""
+    if name[-1:] == b"/":
+        name = name[:-1]
+    if name[:2] == b"./":
+        name = name[2:]
+    if name[:1] not in {b".", b"/"} and b"/." not in name and b"//" not in name and name[-1:] != b"/":
+        return name
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in {b"", b"."}:
+            parts.append(part)
+    return b"/".join(parts)
 
 
 def kind_of(mode: int) -> Kind | None:

@@ -125,6 +125,13 @@ class BlockWriter:
             self._result = line.finish()
         return self._result
 
+    def abort(self) -> None:
+        """End the threads; the sink is left as it is and gets nothing more."""
+        if self._line is not None:
+            self._line.stop()
+            self._line = None
+        self._parts.clear()
+
     def __enter__(self) -> Self:
         return self
 
@@ -133,8 +140,8 @@ class BlockWriter:
     ) -> None:
         if error is None:
             self.close()
-        elif self._line is not None:
-            self._line.stop()
+        else:
+            self.abort()
 
 
 class _Job:

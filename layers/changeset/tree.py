@@ -1,0 +1,216 @@
+"""The merged view of an image's layers: metadata only, nothing unpacked.
+
+Spec: image-spec/layer.md, "Applying Changesets".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from layers.changeset.entry import Entry
+from layers.changeset.index import LayerIndex, dump_index, index_layer, load_index
+from layers.changeset.rootpath import resolve
+from layers.changeset.whiteout import read_marker
+from layers.errors import ChangesetError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["LayerIndex", "Source", "Tree", "dump_index", "index_layer", "load_index"]
+
+_ROOT = Entry(b"", "directory", 0o755)
+
+
+class Source(NamedTuple):
+    """Where a file's content lies."""
+
+    layer: int
+    """Counted from 0, the oldest."""
+    path: bytes
+    """The path of the file in that layer's tar; names of one hard-linked file share it."""
+
+
+class Tree:
+    """A root file system as its layers' entries describe it; a value: applying a layer gives another tree.
+
+    Paths are in the form of ``Entry.path`` and lead through no link; ``resolve`` makes them so. Hard links are files
+    like the others here, with their target's metadata and source.
+    """
+
+    __slots__ = ("_children", "_entries", "_sources", "layers")
+
+    def __init__(self, entries: dict[bytes, Entry], sources: dict[bytes, Source], layers: int) -> None:
+        """Take over merged entries; use ``Tree.empty`` and ``apply`` to make them."""
+        self._entries = entries
+        self._sources = sources
+        self._children: dict[bytes, list[bytes]] | None = None
+        self.layers = layers
+        """How many layers were applied."""
+
+    @classmethod
+    def empty(cls) -> Tree:
+        """Give the tree of no layers: a root directory."""
+        return cls({b"": _ROOT}, {}, 0)
+
+    def apply(self, entries: Iterable[Entry]) -> Tree:
+        """Give the tree with one more layer on top.
+
+        Whiteouts hide what the layers below have, wherever in the layer they stand. Parents that no layer has are
+        made, with mode 0755; a parent that is a link is followed. The root's own entry is left out, as every
+        runtime does.
+
+        Raises:
+            ChangesetError: a hard link to nothing or to a directory, or a parent that is not a directory.
+        """
+        merge = _Merge(self, dict(self._entries), dict(self._sources))
+        kept = []
+        for entry in entries:
+            marker = read_marker(entry.path)
+            if marker is None:
+                kept.append(entry)
+            else:
+                merge.hide(*marker)
+        for entry in kept:
+            merge.add(entry)
+        return Tree(merge.entries, merge.sources, self.layers + 1)
+
+    def get(self, path: bytes) -> Entry | None:
+        """Give the entry at exactly this path."""
+        return self._entries.get(path)
+
+    def source(self, path: bytes) -> Source | None:
+        """Tell where the content of the file at exactly this path lies; None where there is no file."""
+        return self._sources.get(path)
+
+    def resolve(self, path: bytes, *, follow_last: bool = True) -> bytes:
+        """Give the path that is really meant; see ``rootpath.resolve``."""
+        return resolve(self, path, follow_last=follow_last)
+
+    def children(self, path: bytes) -> list[bytes]:
+        """Give the names in a directory, in byte order; none where there is no directory."""
+        return sorted(self._index().get(path, ()))
+
+    def walk(self, path: bytes = b"") -> Iterator[Entry]:
+        """Give everything below a directory, not itself; each directory before what it holds, names in byte order."""
+        index, entries = self._index(), self._entries
+        prefix = path + b"/" if path else b""
+        todo = [prefix + name for name in sorted(index.get(path, ()), reverse=True)]
+        while todo:
+            here = todo.pop()
+            yield entries[here]
+            if here in index:
+                prefix = here + b"/"
+                todo += [prefix + name for name in sorted(index[here], reverse=True)]
+
+    def below(self, path: bytes) -> list[bytes]:
+        """Give every path below this one, in no particular order."""
+        index = self._index()
+        found = [path]
+        for here in found:
+            prefix = here + b"/" if here else b""
+            found += [prefix + name for name in index.get(here, ())]
+        return found[1:]
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tree):
+            return NotImplemented
+        return self._entries == other._entries and self._sources == other._sources
+
+    __hash__ = None  # type: ignore[assignment]  # as for a dict: equal by content
+
+    def _index(self) -> dict[bytes, list[bytes]]:
+        if self._children is None:
+            children: dict[bytes, list[bytes]] = {}
+            for path in self._entries:
+                if path:
+                    parent, _, name = path.rpartition(b"/")
+                    names = children.get(parent)
+                    if names is None:
+                        children[parent] = [name]
+                    else:
+                        names.append(name)
+            self._children = children
+        return self._children
+
+
+class _Merge:
+    """One layer on its way into a tree."""
+
+    def __init__(self, base: Tree, entries: dict[bytes, Entry], sources: dict[bytes, Source]) -> None:
+        self._base = base
+        self._parent: tuple[bytes, bytes] = (b"", b"")
+        self.entries = entries
+        self.sources = sources
+
+    def get(self, path: bytes) -> Entry | None:
+        return self.entries.get(path)
+
+    def hide(self, marker: str, path: bytes) -> None:
+        if marker == "ignored":
+            return
+        path = resolve(self._base, path, follow_last=marker == "opaque")
+        if marker == "whiteout":
+            self._remove(path)
+        for each in self._base.below(path):
+            self._remove(each)
+
+    def _remove(self, path: bytes) -> None:
+        self.entries.pop(path, None)
+        self.sources.pop(path, None)
+
+    def add(self, entry: Entry) -> None:
+        path, kind = entry.path, entry.kind
+        if not path:
+            return
+        parent, _, name = path.rpartition(b"/")
+        if self._parent[0] != parent:
+            self._parent = parent, self._directory(parent)
+        if self._parent[1] != parent:
+            path = self._parent[1] + b"/" + name if self._parent[1] else name
+            entry = entry._replace(path=path)
+        old = self.entries.get(path)
+        if old is not None and old.kind != kind:
+            # what was known of the last parent may no longer hold
+            self._parent = b"", b""
+            if old.kind == "directory":
+                self._clear(path + b"/")
+        if kind == "hardlink":
+            self._link(entry)
+            return
+        if kind == "file":
+            self.sources[path] = Source(self._base.layers, b"/".join((parent, name)) if parent else name)
+        else:
+            self.sources.pop(path, None)
+        self.entries[path] = entry
+
+    def _link(self, entry: Entry) -> None:
+        target = self.entries.get(resolve(self, entry.linkname, follow_last=False))
+        if target is None or target.kind == "directory":
+            raise ChangesetError(f"the layer links {entry.path!r} to what is no file: {entry.linkname!r}")
+        self.entries[entry.path] = target._replace(path=entry.path)
+        self.sources.pop(entry.path, None)
+        if target.kind == "file":
+            self.sources[entry.path] = self.sources[target.path]
+
+    def _clear(self, prefix: bytes) -> None:
+        for each in [path for path in self.entries if path.startswith(prefix)]:
+            self._remove(each)
+
+    def _directory(self, path: bytes) -> bytes:
+        """Give the directory that is meant, made where there is none."""
+        found = self.entries.get(path)
+        if found is not None and found.kind == "directory":
+            return path
+        path = resolve(self, path, follow_last=True)
+        parts = path.split(b"/")
+        for count in range(1, len(parts) + 1) if path else ():
+            here = b"/".join(parts[:count])
+            found = self.entries.get(here)
+            if found is None:
+                self.entries[here] = Entry(here, "directory", 0o755)
+            elif found.kind != "directory":
+                raise ChangesetError(f"the layer has something below {here!r}, which is no directory")
+        return path
