@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
-from layers.errors import AuthenticationError, InvalidError, RegistryError
+from layers.errors import AuthenticationError, InvalidError
 from layers.jsonread import get, parse_object
 from layers.registry.response import clean, public_url, refusal
 from layers.registry.settings import allows_plain_http
@@ -238,5 +238,5 @@ def _basic(credential: Credential) -> str:
 
 def _bearer(token: str, registry: str) -> str:
     if not _TOKEN.fullmatch(token):
-        raise RegistryError(f"the token for {registry} has characters that no header may have")
+        raise AuthenticationError(f"the token for {registry} has characters that no header may have")
     return f"Bearer {token}"

@@ -156,7 +156,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return {}
+        return {"auths": {}}
     except OSError as error:
         raise RegistryError(f"cannot read credentials: {path}: {error.strerror}") from error
     source = parse_object(content, str(path)) if content.strip() else {}

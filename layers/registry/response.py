@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 _REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests"}
-_MAX_ERROR_BODY = 64 << 10
+_SHORT = 64 << 10
 
 
 class TransportError(RegistryError):
@@ -49,6 +49,10 @@ class Response:
         """The body's length where the registry says it."""
         text = self.header("Content-Length")
         return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+    @property
+    def _is_short(self) -> bool:
+        return self.length is not None and self.length <= _SHORT
 
     def read(self, size: int, /) -> bytes:
         """Give ``size`` bytes, fewer only at the end.
@@ -97,8 +101,8 @@ class Response:
         return content
 
     def close(self) -> None:
-        """Give the connection back where nothing is left to read, and cut it otherwise."""
-        if self.method == "HEAD" or self.status == 204:
+        """Give the connection back where little is left to read, and cut it otherwise."""
+        if self.method == "HEAD" or self.status == 204 or self._is_short:
             self._raw.drain_conn()
         self._raw.close()
 
@@ -164,7 +168,7 @@ def refusal(response: Response, *, hint: str = "") -> RegistryError:
 def _errors(response: Response) -> Iterator[tuple[str, str]]:
     """Give code and text of each error in the body; nothing where it is HTML or another format."""
     try:
-        source: Any = json.loads(response.read(_MAX_ERROR_BODY))
+        source: Any = json.loads(response.read(_SHORT))
     except (RegistryError, ValueError, RecursionError):
         return
     if not isinstance(source, dict):

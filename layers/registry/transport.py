@@ -258,10 +258,10 @@ def _failure(what: str, error: BaseException) -> RegistryError:
         return RegistryError(f"{what}: TLS failed: {text}", hint=hint)
     if isinstance(error, known.NameResolutionError):
         return RegistryError(f"{what}: the host's name is unknown")
-    if isinstance(error, known.ConnectTimeoutError):
-        return RegistryError(f"{what}: no connection in time")
     if isinstance(error, (known.NewConnectionError, known.ProxyError)):
         return RegistryError(f"{what}: cannot connect: {text.rpartition(': ')[2]}")
+    if isinstance(error, known.ConnectTimeoutError):
+        return RegistryError(f"{what}: no connection in time")
     if isinstance(error, (known.LocationValueError, known.UnrewindableBodyError)):
         return RegistryError(f"{what}: {text}")
     if isinstance(error, (known.ReadTimeoutError, TimeoutError)):
