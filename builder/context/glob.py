@@ -238,7 +238,8 @@ class Machine:
     def _forget(self) -> None:
         self._states: dict[int, State] = {}
         self._moves: dict[str, tuple[int, int]] = {}
-        self._steps = 0
+        self.remembered = 0
+        """Steps that are remembered now."""
         self.root = State(self, 0)
         """The state before a path's first component; a slash leads from it to where every pattern starts."""
         self.root["/"] = State(self, self._starts)
@@ -249,8 +250,8 @@ class Machine:
 
     def step(self, places: int, character: str) -> State:
         """Give the state that one more character leads to."""
-        self._steps += 1
-        if self._steps > self._MAX_STEPS:
+        self.remembered += 1
+        if self.remembered > self._MAX_STEPS:
             self._forget()
         forward, stay = self._move(character)
         places = self._close((places & forward) << 1 | places & stay)

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from builder.context import fingerprint as module
+from builder.context.context import LocalContext
+from builder.context.fingerprint import Memo, content_digest, fingerprint, stat_digest
+from builder.context.select import select
+from builder.errors import ContextError
+from tests.builder.context.files import make
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def content_of(root: Path, source: str = ".", memo: Memo | None = None) -> bytes:
+    with LocalContext(root) as context:
+        return content_digest(select(context, [source]), memo or Memo())
+
+
+def stats_of(root: Path) -> module.Statted:
+    with LocalContext(root) as context:
+        return stat_digest(select(context, ["."]))
+
+
+def settle(root: Path) -> None:
+    """Wait until no file changed just now."""
+    while not stats_of(root).settled:
+        time.sleep(0.02)
+
+
+def test_content_counts_and_time_does_not(tmp_path: Path) -> None:
+    make(tmp_path, "a", "d/b", "l -> a")
+    before, stats = content_of(tmp_path), stats_of(tmp_path)
+
+    os.utime(tmp_path / "a", (1, 1))
+    os.utime(tmp_path / "d", (1, 1))
+
+    assert before == content_of(tmp_path)
+    assert stats.digest != stats_of(tmp_path).digest
+
+
+@pytest.mark.parametrize("change", ["content", "mode", "name", "target", "directory", "kind", "link"])
+def test_every_change_that_a_copy_shows_counts(tmp_path: Path, change: str) -> None:
+    make(tmp_path, "a", "d/b", "l -> a")
+    before, stats = content_of(tmp_path), stats_of(tmp_path)
+
+    if change == "content":
+        (tmp_path / "a").write_text("b")
+    elif change == "mode":
+        (tmp_path / "a").chmod(0o755)
+    elif change == "name":
+        (tmp_path / "a").rename(tmp_path / "c")
+    elif change == "target":
+        (tmp_path / "l").unlink()
+        (tmp_path / "l").symlink_to("b")
+    elif change == "directory":
+        (tmp_path / "e").mkdir()
+    elif change == "kind":
+        (tmp_path / "a").unlink()
+        (tmp_path / "a").mkdir()
+    else:
+        os.link(tmp_path / "a", tmp_path / "c")
+
+    assert before != content_of(tmp_path)
+    assert stats.digest != stats_of(tmp_path).digest
+
+
+def test_a_renamed_parent_or_moved_context_makes_no_difference(tmp_path: Path) -> None:
+    make(tmp_path, "one/src/a", "two/other/a")
+    (tmp_path / "two/other/a").write_text("one/src/a")
+
+    assert content_of(tmp_path / "one", "src") == content_of(tmp_path / "two", "other")
+    assert content_of(tmp_path / "one", "src/a") == content_of(tmp_path / "two", "other/a")
+
+
+def test_a_memo_saves_reading(tmp_path: Path) -> None:
+    """The file is unreadable in its content the second time: only its times vouch for it."""
+    root = make(tmp_path / "ctx", "a", "d/b")
+    settle(root)
+    memo = Memo()
+    with LocalContext(root) as context:
+        selection = select(context, ["."])
+        first = fingerprint(selection, memo)
+        memo.save(tmp_path / "memo")
+        loaded = Memo.load(tmp_path / "memo")
+        for change in selection[0].walk():
+            if change.entry is not None and change.entry.kind == "file":
+                assert loaded.file(os.stat(root / os.fsdecode(change.path))) is not None
+
+        assert first == loaded.selection(stat_digest(selection).digest)
+        assert first == fingerprint(selection, loaded) == content_digest(selection, loaded)
+
+
+def test_one_changed_file_is_read_again(tmp_path: Path) -> None:
+    root = make(tmp_path / "ctx", "a", "d/b")
+    settle(root)
+    memo = Memo()
+    before = content_of(root, memo=memo)
+    (root / "a").write_text("b")
+
+    assert before != content_of(root, memo=memo)
+    assert content_of(root) == content_of(root, memo=memo)
+
+
+def test_a_file_that_changed_just_now_is_not_remembered(tmp_path: Path) -> None:
+    """Within one tick of the kernel's clock a second change would leave the same times."""
+    root = make(tmp_path / "ctx", "a")
+    memo = Memo()
+
+    content_of(root, memo=memo)
+
+    assert memo.file(os.stat(root / "a")) is None
+
+
+def test_a_changed_size_or_time_is_not_known(tmp_path: Path) -> None:
+    make(tmp_path, "a", "b")
+    a, b = os.stat(tmp_path / "a"), os.stat(tmp_path / "b")
+    memo = Memo()
+    memo.remember_file(a, b"x" * 32)
+
+    assert b"x" * 32 == memo.file(a)
+    assert memo.file(b) is None
+    os.utime(tmp_path / "a", (1, 1))
+    assert memo.file(os.stat(tmp_path / "a")) is None
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", b"pybuild files 1\n", None])
+def test_a_damaged_memo_is_an_empty_one(tmp_path: Path, damage: bytes | None) -> None:
+    path = tmp_path / "memo"
+    memo = Memo()
+    memo.remember_selection(b"s" * 32, b"c" * 32)
+    memo.save(path)
+    assert b"c" * 32 == Memo.load(path).selection(b"s" * 32)
+
+    path.write_bytes(path.read_bytes()[:-40] + b"?" * 40 if damage is None else damage)
+
+    assert Memo.load(path).selection(b"s" * 32) is None
+
+
+def test_saving_leaves_one_file(tmp_path: Path) -> None:
+    memo = Memo()
+    memo.save(tmp_path / "memo")
+    assert [] == os.listdir(tmp_path)
+    memo.remember_selection(b"s" * 32, b"c" * 32)
+    memo.save(tmp_path / "memo")
+    assert ["memo"] == os.listdir(tmp_path)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    make(tmp_path, "a")
+    with LocalContext(tmp_path) as context:
+        change = next(context.walk(b""))
+        assert change.entry is not None
+        descriptor = context.open(b"a")
+        with pytest.raises(ContextError, match="shorter"):
+            module._hash(descriptor, change.entry._replace(size=5))
+
+
+def test_twenty_thousand_unchanged_files_take_a_fraction_of_a_second(tmp_path: Path) -> None:
+    for i in range(200):
+        directory = tmp_path / f"d{i}"
+        directory.mkdir()
+        for j in range(100):
+            (directory / f"f{j}").touch()
+    with LocalContext(tmp_path) as context:
+        selection = select(context, ["."])
+        best = 60.0
+        for _ in range(3):
+            started = time.perf_counter()
+            stat_digest(selection)
+            best = min(best, time.perf_counter() - started)
+
+    assert best < 1.0  # 0.13 s on a quiet machine
