@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Self
 
 from layers.errors import InvalidError, VerificationError
 
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import BinaryIO
 
 _HEX_LENGTHS = {"sha256": 64, "sha384": 96, "sha512": 128}
 _DIGEST = re.compile(r"(sha256|sha384|sha512):([0-9a-f]+)")
@@ -52,24 +53,24 @@ class Digest:
         return f"{self.algorithm}:{self.encoded}"
 
 
-class HashingWriter:
-    """Pass bytes on to a sink, hashing (sha256) and counting them."""
+class HashingReader:
+    """Read a stream whose digest nobody knows yet, hashing (sha256) and counting what passes."""
 
-    def __init__(self, sink: IO[bytes]) -> None:
-        self._sink = sink
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
         self._hash = hashlib.sha256()
         self.size = 0
 
-    def write(self, data: bytes | memoryview) -> int:
-        """Write all of ``data``."""
+    def read(self, size: int = -1, /) -> bytes:
+        """Read as the source does."""
+        data = self._source.read(size)
         self._hash.update(data)
         self.size += len(data)
-        self._sink.write(data)
-        return len(data)
+        return data
 
     @property
     def digest(self) -> Digest:
-        """The digest of what was written so far."""
+        """The digest of what was read so far."""
         return Digest("sha256", self._hash.hexdigest())
 
 

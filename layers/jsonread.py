@@ -19,17 +19,36 @@ def parse_object(content: bytes, what: str) -> dict[str, Any]:
     Raises:
         InvalidError: too large, no JSON, nested too deeply, not an object.
     """
+    value = _parse(content, what)
+    if not isinstance(value, dict):
+        raise InvalidError(f"{what} is a JSON {type(value).__name__}, not an object")
+    return value
+
+
+def parse_objects(content: bytes, what: str) -> list[dict[str, Any]]:
+    """Give the JSON objects in the list that these bytes are.
+
+    Raises:
+        InvalidError: too large, no JSON, nested too deeply, not a list of objects.
+    """
+    values = _parse(content, what)
+    if not isinstance(values, list):
+        raise InvalidError(f"{what} is a JSON {type(values).__name__}, not a list")
+    for i, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise InvalidError(f"{what}[{i}] is a JSON {type(value).__name__}, not an object")
+    return values
+
+
+def _parse(content: bytes, what: str) -> Any:
     if len(content) > MAX_DOCUMENT:
         raise InvalidError(f"{what} has {len(content)} bytes, more than the {MAX_DOCUMENT} allowed")
     try:
-        value = json.loads(content)
+        return json.loads(content)
     except RecursionError:
         raise InvalidError(f"{what} is nested too deeply") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise InvalidError(f"{what} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidError(f"{what} is a JSON {type(value).__name__}, not an object")
-    return value
 
 
 def get(source: dict[str, Any], kind: type[T], key: str, where: str) -> T | None:

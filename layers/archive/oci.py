@@ -1,20 +1,38 @@
-"""Images in a tar of an OCI image layout.
+"""Images in an OCI image layout: written as a tar, read from a tar or a directory.
 
 Spec: image-spec/image-layout.md.
 """
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING
+import stat
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from layers.archive.container import TarWriter
-from layers.archive.contents import LAYOUT, blobs, index_of
+from layers.archive.contents import CONTAINERD_NAME, LAYOUT, REF_NAME, blob_path, blobs, index_of
+from layers.digest import VerifyingReader
+from layers.errors import InvalidError, NotFoundError, VerificationError
+from layers.image import Image, Index, load
+from layers.jsonread import MAX_DOCUMENT
+from layers.model import IndexManifest
+from layers.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
 
-    from layers.image import Image, Index
-    from layers.reference import Reference
+    from layers.digest import Digest
+    from layers.image import Content
+
+
+class Archived(NamedTuple):
+    """One image or index of an archive, and what it is called there."""
+
+    source: Image | Index
+    names: tuple[Reference, ...]
+    labels: tuple[str, ...]
+    """The names as they are written; ``latest`` alone is no name of an image and only stands here."""
 
 
 def write(
@@ -43,3 +61,75 @@ def write(
     for blob in content:
         writer.blob(blob)
     writer.close()
+
+
+def read_index(content: Content, index: bytes) -> list[Archived]:
+    """Give what an ``index.json`` lists, each image once, in its order.
+
+    Raises:
+        InvalidError: a document breaks its schema.
+        NotFoundError: a document is not there.
+        VerificationError: a document is not what its descriptor promised.
+    """
+    found: dict[Digest, Archived] = {}
+    for descriptor in IndexManifest.from_bytes(index).manifests:
+        if descriptor.digest not in found:
+            found[descriptor.digest] = Archived(load(content, descriptor), (), ())
+        source, names, labels = found[descriptor.digest]
+        full, label = (descriptor.annotations.get(key, "") for key in (CONTAINERD_NAME, REF_NAME))
+        name = _name(full or label)
+        names += (name,) if name and name not in names else ()
+        labels += tuple(dict.fromkeys(each for each in (label, full) if each and each not in labels))
+        found[descriptor.digest] = Archived(source, names, labels)
+    return list(found.values())
+
+
+def _name(text: str) -> Reference | None:
+    """Read a name as Docker does; a word alone is a tag, as BuildKit writes it, and names no image."""
+    if not any(each in text for each in "/:@"):
+        return None
+    try:
+        return Reference.parse(text)
+    except InvalidError:
+        return None
+
+
+def read_layout(directory: Path) -> list[Archived]:
+    """Give the images of a layout in a directory; layers are read from there when they are opened.
+
+    Raises:
+        NotFoundError: this is no layout, or a document is not there.
+        InvalidError: a document breaks its schema.
+        VerificationError: a document is not what its descriptor promised.
+    """
+    if not (directory / "oci-layout").is_file():
+        raise NotFoundError(f"{directory} is no OCI image layout: it has no file oci-layout")
+    path = directory / "index.json"
+    try:
+        with path.open("rb") as file:
+            index = file.read(MAX_DOCUMENT + 1)
+    except OSError as error:
+        raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
+    return read_index(DirectoryContent(directory), index)
+
+
+class DirectoryContent:
+    """The blobs of a layout in a directory that is somebody else's; it is only read."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def open(self, digest: Digest, size: int | None = None) -> VerifyingReader:
+        """Open a blob, as :meth:`layers.image.Content.open` does."""
+        path = self._directory / blob_path(digest)
+        try:
+            status = path.stat()
+            if not stat.S_ISREG(status.st_mode):
+                raise NotFoundError(f"{path} is no file")
+            file = path.open("rb", buffering=0)
+        except OSError as error:
+            raise NotFoundError(f"cannot read blob {path}: {error.strerror}") from None
+        if size is not None and size != status.st_size:
+            file.close()
+            raise VerificationError(f"blob {path} has another size", expected=size, actual=status.st_size)
+        return VerifyingReader(cast("BinaryIO", file), digest, status.st_size, what=f"blob in {self._directory}")

@@ -144,7 +144,7 @@ def read(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[E
         LimitError: more entries, or longer names or headers than ``limits`` allow.
     """
     member = Member(stream)
-    headers = _Headers(member, limits)
+    headers = Headers(member, limits)
     count = 0
     while (entry := headers.next()) is not None:
         count += 1
@@ -182,7 +182,7 @@ def _number(field: bytes) -> int:
         raise ChangesetError(f"the tar has a broken number: {field!r}") from None
 
 
-class _Headers:
+class Headers:
     """Read headers and what extends them: pax headers and GNU's long names."""
 
     def __init__(self, member: Member, limits: Limits) -> None:

@@ -214,35 +214,48 @@ class Layout:
     # Writing
 
     def put(
-        self, source: Image | Index, *, concurrency: int = 4, platforms: Sequence[Platform] | None = None
+        self,
+        source: Image | Index,
+        *,
+        concurrency: int = 4,
+        platforms: Sequence[Platform] | None = None,
+        sparse: bool = False,
     ) -> Descriptor:
         """Store an image, or an index with its images: layers first and side by side, its manifest last.
 
         What is here already is not read. It has no name yet: see :meth:`using`, :meth:`tag` and :meth:`keep`. Of an
-        index only the images for ``platforms`` are stored where some are given.
+        index only the images for ``platforms`` are stored where some are given; with ``sparse``, those that are not
+        at the source are left out.
 
         Raises:
             NotFoundError: a layer's content, or an image for a platform, is not at the source.
             VerificationError: content is not what was promised.
             StoreError: the disk refuses.
         """
-        return self._put(source, source.digest, concurrency, platforms)
-
-    def _put(
-        self, source: Image | Index, digest: Digest, concurrency: int, platforms: Sequence[Platform] | None
-    ) -> Descriptor:
         if isinstance(source, Image):
-            self._put_layers(source.layers, concurrency)
-            self._put_document(source.config_bytes, source.manifest.config.digest)
-            self._put_document(source.manifest_bytes, digest)
-        else:
-            wanted = source.manifest.manifests
-            if platforms is not None:
-                wanted = tuple({source.select(each).digest: source.select(each) for each in platforms}.values())
-            for child in wanted:
-                self._put(source.load(child), child.digest, concurrency, platforms)
-            self._put_document(source.raw, digest)
+            self._put_image(source, source.digest, concurrency)
+            return source.descriptor
+        wanted = source.manifest.manifests
+        if platforms is not None:
+            wanted = tuple({source.select(each).digest: source.select(each) for each in platforms}.values())
+        for child in wanted:
+            try:
+                found = source.load(child)
+            except NotFoundError:
+                if not sparse:
+                    raise
+            else:
+                if isinstance(found, Image):
+                    self._put_image(found, child.digest, concurrency)
+                else:
+                    self.put(found, concurrency=concurrency, platforms=platforms, sparse=sparse)
+        self._put_document(source.raw, source.digest)
         return source.descriptor
+
+    def _put_image(self, image: Image, digest: Digest, concurrency: int) -> None:
+        self._put_layers(image.layers, concurrency)
+        self._put_document(image.config_bytes, image.manifest.config.digest)
+        self._put_document(image.manifest_bytes, digest)
 
     def _put_document(self, content: bytes, digest: Digest) -> None:
         actual = Digest.of(content, digest.algorithm)
