@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from layers.errors import AuthenticationError, InvalidError
-from layers.jsonread import MAX_DOCUMENT, get, parse_object, strings
+from layers.jsonread import get, parse_object, strings
 from layers.reference import DOCKER_HUB
 from layers.registry.credentials import Credential, Lookup, no_credentials
 from layers.registry.repository import Repository, next_page
@@ -104,8 +104,8 @@ class Client:
 
     def _hub_search(self, term: str, limit: int) -> Iterator[Found]:
         target = "/v1/search?" + urlencode({"q": term, "n": min(max(limit, 1), 100)})
-        with self._session.request(_HUB_SEARCH, "GET", target, what="Docker Hub's search") as response:
-            source = parse_object(response.content(MAX_DOCUMENT), "the search's answer")
+        content, _ = self._session.fetch(_HUB_SEARCH, target, what="Docker Hub's search")
+        source = parse_object(content, "the search's answer")
         for i, each in enumerate(get(source, list, "results", "search") or ()):
             yield _found(each, f"search.results[{i}]")
 
@@ -113,9 +113,8 @@ class Client:
         where = f"the catalog of {registry}"
         target = "/v2/_catalog?n=1000"
         for _ in range(_MAX_PAGES):
-            with self._session.request(registry, "GET", target, what=where, scopes=_CATALOG) as response:
-                source = parse_object(response.content(MAX_DOCUMENT), where)
-                target = next_page(response)
+            content, response = self._session.fetch(registry, target, what=where, scopes=_CATALOG)
+            source, target = parse_object(content, where), next_page(response)
             for name in strings(source, "repositories", where) or ():
                 if term.lower() in name.lower():
                     yield Found(clean(name))

@@ -13,7 +13,7 @@ from layers import mediatype
 from layers.digest import Digest
 from layers.errors import InvalidError, LayersError, NotFoundError, RegistryError, VerificationError
 from layers.image import Image, Index
-from layers.jsonread import MAX_DOCUMENT, parse_object, strings
+from layers.jsonread import parse_object, strings
 from layers.model import Descriptor
 from layers.platform import Platform
 from layers.registry.assemble import Document, assemble
@@ -50,6 +50,11 @@ class _Place:
     def scopes(self) -> tuple[str, ...]:
         return (f"repository:{self.repository}:pull",)
 
+    @property
+    def attempts(self) -> int | None:
+        """One at a mirror: the registry behind it is the next attempt."""
+        return 1 if self.mirror else None
+
     def path(self, kind: str, name: object) -> str:
         return f"/v2/{self.repository}/{kind}/{name}"
 
@@ -65,6 +70,9 @@ class Repository:
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
 
+    def _named(self, name: Name) -> str:
+        return f"{self}{'@' if isinstance(name, Digest) else ':'}{name}"
+
     def resolve(self, name: Name) -> Descriptor:
         """Give the descriptor of a manifest without fetching it, where the registry can say that much.
 
@@ -75,7 +83,7 @@ class Repository:
         return self._read(lambda place: self._head(place, name)) or self.document(name).descriptor
 
     def _head(self, place: _Place, name: Name) -> Descriptor | None:
-        with self._ask(place, "HEAD", "manifests", name) as response:
+        with self._ask(place, "HEAD", "manifests", name, {"Accept": _ACCEPT}) as response:
             digest, size = _content_digest(response), response.length
             media_type = response.header("Content-Type").partition(";")[0].strip()
         if digest is None or size is None or media_type not in _KNOWN:
@@ -101,13 +109,19 @@ class Repository:
         return document.content, document.media_type
 
     def _get(self, place: _Place, name: Name) -> Document:
-        with self._ask(place, "GET", "manifests", name) as response:
-            content = response.content(MAX_DOCUMENT)
-            promised, media_type = _content_digest(response), response.header("Content-Type")
+        content, response = self.session.fetch(
+            place.registry,
+            place.path("manifests", name),
+            what=self._named(name),
+            scopes=place.scopes,
+            headers={"Accept": _ACCEPT},
+            attempts=place.attempts,
+        )
+        promised, media_type = _content_digest(response), response.header("Content-Type")
         for expected in (name if isinstance(name, Digest) else None, promised):
             if expected is not None and (actual := Digest.of(content, expected.algorithm)) != expected:
                 raise VerificationError(f"manifest {name} of {self}", expected=expected, actual=actual)
-        return Document.read(content, media_type, f"{self}:{name}")
+        return Document.read(content, media_type, self._named(name))
 
     def get(self, name: Name) -> Image | Index:
         """Give the image or the index of a tag or digest; layers, and an index's images, are fetched when asked for.
@@ -142,10 +156,7 @@ class Repository:
 
     def _blob(self, descriptor: Descriptor, offset: int) -> Response:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        expect = frozenset({200, 206} if offset else {200})
-        return self._read(
-            lambda place: self._ask(place, "GET", "blobs", descriptor.digest, headers=headers, expect=expect)
-        )
+        return self._read(lambda place: self._ask(place, "GET", "blobs", descriptor.digest, headers))
 
     def has_blob(self, digest: Digest) -> bool:
         """Tell whether the registry itself, not a mirror, has a blob in this repository."""
@@ -221,11 +232,10 @@ class Repository:
         seen: set[str] = set()
         while target and target not in seen and len(seen) < _MAX_PAGES:
             seen.add(target)
-            with self.session.request(
-                self.registry, "GET", target, what=str(self), scopes=(f"repository:{self.repository}:pull",)
-            ) as response:
-                yield response.content(MAX_DOCUMENT)
-                target = next_page(response)
+            scopes = (f"repository:{self.repository}:pull",)
+            content, response = self.session.fetch(self.registry, target, what=str(self), scopes=scopes)
+            yield content
+            target = next_page(response)
 
     def delete(self, name: Name) -> None:
         """Delete a manifest by its digest, and so every tag of it; or one tag, where the registry can.
@@ -249,30 +259,21 @@ class Repository:
             self.registry,
             "DELETE",
             f"/v2/{self.repository}/{kind}/{name}",
-            what=f"{self}:{name}",
+            what=self._named(name),
             scopes=(f"repository:{self.repository}:delete,pull,push",),
             expect=frozenset({200, 202, 204}),
         ).close()
 
-    def _ask(
-        self,
-        place: _Place,
-        method: str,
-        kind: str,
-        name: object,
-        *,
-        headers: dict[str, str] | None = None,
-        expect: frozenset[int] = frozenset({200}),
-    ) -> Response:
+    def _ask(self, place: _Place, method: str, kind: str, name: Name, headers: dict[str, str]) -> Response:
         return self.session.request(
             place.registry,
             method,
             place.path(kind, name),
-            what=f"{self}{'@' if isinstance(name, Digest) else ':'}{name}",
+            what=self._named(name),
             scopes=place.scopes,
-            expect=expect,
-            headers={**({"Accept": _ACCEPT} if kind == "manifests" else {}), **(headers or {})},
-            attempts=1 if place.mirror else None,  # the registry behind it is the next attempt
+            expect=frozenset({200, 206} if "Range" in headers else {200}),
+            headers=headers,
+            attempts=place.attempts,
         )
 
     def _read(self, ask: Callable[[_Place], T]) -> T:

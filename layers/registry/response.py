@@ -35,6 +35,7 @@ class Response:
         self.method = method
         self.url = url
         self.status = raw.status
+        self._broken: TransportError | None = None
 
     def header(self, name: str) -> str:
         """Give a header's value, ``""`` where it is missing."""
@@ -55,15 +56,24 @@ class Response:
         return self.length is not None and self.length <= _SHORT
 
     def read(self, size: int, /) -> bytes:
-        """Give ``size`` bytes, fewer only at the end.
+        """Give ``size`` bytes, fewer only at the end and before the error that the next read raises.
 
         Raises:
             TransportError: the connection broke, or so little comes that the server counts as stalled.
         """
         pieces: list[bytes] = []
+        try:
+            self._collect(size, pieces)
+        except TransportError as error:
+            self._broken = error
+        if self._broken and not pieces:
+            raise self._broken
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _collect(self, size: int, pieces: list[bytes]) -> None:
         left = size
         started, received = time.monotonic(), 0
-        while left:
+        while left and self._broken is None:
             piece = self._read_some(left)
             if not piece:
                 break
@@ -75,7 +85,6 @@ class Response:
                 if received < 100 * elapsed:  # a byte now and then would keep a socket's own timeout from ending it
                     raise TransportError(f"{self.method} {public_url(self.url)}: the server stalled")
                 started, received = time.monotonic(), 0
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _read_some(self, size: int) -> bytes:
         import urllib3.exceptions  # noqa: PLC0415 - 80 ms that only a request is worth
@@ -95,7 +104,9 @@ class Response:
             TransportError: the connection broke.
         """
         content = self.read(limit + 1)
-        if len(content) > limit:
+        if len(content) <= limit:
+            self.read(1)  # nothing, where that was the end and no break
+        else:
             self._raw.close()
             raise RegistryError(f"{self.method} {public_url(self.url)}: the answer has more than {limit} bytes")
         return content

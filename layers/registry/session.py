@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from layers.errors import NotFoundError, RegistryError
+from layers.jsonread import MAX_DOCUMENT
 from layers.registry.auth import Authenticator, denied, hint_for
-from layers.registry.response import Response, join, origin, refusal
+from layers.registry.response import Response, TransportError, join, origin, refusal
 from layers.registry.transport import Body, Transport
 
 if TYPE_CHECKING:
@@ -77,6 +79,35 @@ class Session:
         if response.status in expect:
             return response
         raise _error(registry, response, what)
+
+    def fetch(
+        self,
+        registry: str,
+        target: str,
+        *,
+        what: str,
+        scopes: tuple[str, ...] = (),
+        headers: Mapping[str, str] | None = None,
+        attempts: int | None = None,
+    ) -> tuple[bytes, Response]:
+        """Get a document, again where its connection breaks; give it with the answer for its headers, which is closed.
+
+        Raises:
+            As :meth:`request`; RegistryError also where it is larger than any document may be.
+        """
+        attempts = attempts or self.settings.retries + 1
+        for attempt in range(1, attempts + 1):
+            response = self.request(
+                registry, "GET", target, what=what, scopes=scopes, headers=headers, attempts=attempts
+            )
+            with response:
+                try:
+                    return response.content(MAX_DOCUMENT), response
+                except TransportError:
+                    if attempt == attempts:
+                        raise
+            time.sleep(self.settings.backoff * 2 ** (attempt - 1))
+        raise AssertionError(attempts)
 
 
 def _error(registry: str, response: Response, what: str) -> Exception:

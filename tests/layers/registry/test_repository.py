@@ -1,0 +1,429 @@
+"""Pulling: what a registry says is checked, and what breaks is resumed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from layers import mediatype
+from layers.digest import Digest
+from layers.errors import InvalidError, NotFoundError, RegistryError, VerificationError
+from layers.image import Image, Index
+from layers.model import Descriptor
+from layers.platform import Platform
+from layers.reference import Reference
+from layers.registry.assemble import Document
+from layers.registry.client import Client
+from layers.registry.response import TransportError
+from layers.registry.transfer import pull
+from tests.support.faults import drop_after, hang_up, stall, status, with_headers
+from tests.support.images import AMD64, ARM64, content_of, image, index, layer, layer_of_tar
+
+if TYPE_CHECKING:
+    from layers.registry.repository import Repository
+    from layers.registry.settings import Settings
+    from tests.support.registry import Registry
+
+BIG = layer_of_tar(bytes(range(256)) * 16384, "none")
+"""4 MiB."""
+MIB = 1 << 20
+
+
+def of(registry: Registry, name: str = "app", tag: str = "1") -> Reference:
+    return Reference.parse(f"{registry.address}/{name}:{tag}")
+
+
+@pytest.fixture
+def app(registry: Registry, client: Client) -> Repository:
+    return client.repository(of(registry))
+
+
+def put(registry: Registry, document: dict[str, Any] | bytes, media_type: str = mediatype.OCI_MANIFEST) -> Digest:
+    """Store a manifest as it is, tagged 1."""
+    content = document if isinstance(document, bytes) else json.dumps(document).encode()
+    digest = Digest.of(content)
+    stored = registry.repository("app")
+    stored.manifests[str(digest)] = (content, media_type)
+    stored.tags["1"] = str(digest)
+    return digest
+
+
+def read(app: Repository, descriptor: Descriptor) -> bytes:
+    with app.open_blob(descriptor) as reader:
+        return b"".join(iter(lambda: reader.read(100_000), b""))
+
+
+def test_a_tag_resolves_without_fetching(registry: Registry, app: Repository) -> None:
+    stored = image(layer())
+    registry.add(stored)
+    expected = Descriptor(stored.manifest.media_type, stored.digest, len(stored.manifest_bytes))
+    assert expected == app.resolve("1")
+    assert [] == registry.asked("GET", "/manifests/")
+
+
+def test_a_registry_that_does_not_tell_the_digest_is_asked_for_the_manifest(
+    registry: Registry, app: Repository
+) -> None:
+    registry.content_digest = False
+    assert registry.add(image(layer())) == app.resolve("1").digest
+
+
+def test_every_known_type_is_accepted(registry: Registry, app: Repository) -> None:
+    registry.add(image(layer()))
+    app.resolve("1")
+    accepted = registry.asked("HEAD")[0].headers["accept"]
+    for each in mediatype.MANIFESTS | mediatype.INDEXES:
+        assert each in accepted
+
+
+def test_what_is_not_there_is_named(registry: Registry, app: Repository) -> None:
+    with pytest.raises(NotFoundError, match=f"{registry.address}/app:2 is not in the registry"):
+        app.resolve("2")
+    with pytest.raises(NotFoundError, match="MANIFEST_UNKNOWN: manifest unknown"):
+        app.manifest("2")
+    digest = Digest.of(b"")
+    with pytest.raises(NotFoundError, match=f"app@{digest}"), app.open_blob(Descriptor("", digest, 0)):
+        pass
+
+
+def test_a_manifest_of_another_digest_is_refused(registry: Registry, app: Repository) -> None:
+    digest = registry.add(image(layer()))
+    registry.repository("app").manifests[str(digest)] = (b'{"layers": []}', mediatype.OCI_MANIFEST)
+    with pytest.raises(VerificationError, match=f"expected {digest}"):
+        app.manifest(digest)
+
+
+def test_a_head_that_lies_is_found_out(registry: Registry, app: Repository) -> None:
+    digest = registry.add(image(layer()))
+    registry.fault("HEAD", "/manifests/", with_headers(Docker_Content_Digest=str(Digest.of(b"other"))))
+    with pytest.raises(VerificationError):
+        app.resolve(digest)
+
+
+def test_a_tag_is_checked_against_the_registrys_digest(registry: Registry, app: Repository) -> None:
+    registry.add(image(layer()))
+    registry.fault("GET", "/manifests/", with_headers(Docker_Content_Digest=str(Digest.of(b"other"))))
+    with pytest.raises(VerificationError, match=r"manifest 1 of .*/app"):
+        app.manifest("1")
+
+
+def test_a_digest_that_is_none_is_an_error(registry: Registry, app: Repository) -> None:
+    registry.add(image(layer()))
+    registry.fault("HEAD", "/manifests/", with_headers(Docker_Content_Digest="md5:x"))
+    with pytest.raises(RegistryError, match="Docker-Content-Digest is 'md5:x'"):
+        app.resolve("1")
+
+
+def test_documents_have_a_limit(registry: Registry, app: Repository) -> None:
+    registry.fault("GET", "/manifests/", status(200, b" " * (8 * MIB + 1)))
+    with pytest.raises(RegistryError, match="has more than 8388608 bytes"):
+        app.manifest("1")
+
+
+def test_a_manifest_broken_off_is_fetched_again(registry: Registry, app: Repository) -> None:
+    stored = image(layer())
+    registry.add(stored)
+    registry.fault("GET", "/manifests/", drop_after(10))
+    assert (stored.manifest_bytes, mediatype.OCI_MANIFEST) == app.manifest("1")
+
+
+def test_a_login_page_is_no_manifest(registry: Registry, app: Repository) -> None:
+    registry.fault("GET", "/manifests/", status(200, b"<html>Welcome</html>", Content_Type="text/html"))
+    with pytest.raises(InvalidError, match="not JSON"):
+        app.manifest("1")
+
+
+@pytest.mark.parametrize(
+    ("document", "media_type", "said"),
+    [
+        ({"schemaVersion": 1}, mediatype.DOCKER_MANIFEST_V1_SIGNED, "schema 1"),
+        ({"schemaVersion": 1}, mediatype.OCI_MANIFEST, "schema 1"),
+        ({"layers": [], "config": {}, "manifests": []}, mediatype.OCI_MANIFEST, "no image manifest and no index"),
+        ({"layers": [], "config": {}}, mediatype.OCI_INDEX, "no image manifest and no index"),
+        ({"manifests": []}, mediatype.OCI_MANIFEST, "no image manifest and no index"),
+        ({"mediaType": mediatype.OCI_MANIFEST, "layers": []}, mediatype.OCI_INDEX, "was sent as"),
+        ({"mediaType": "application/x", "layers": []}, "application/json", "'application/x'"),
+        ({}, "application/json", "no image manifest and no index"),
+        (b"[]", mediatype.OCI_MANIFEST, "not an object"),
+    ],
+)
+def test_a_document_is_one_thing(
+    registry: Registry, app: Repository, document: dict[str, Any] | bytes, media_type: str, said: str
+) -> None:
+    put(registry, document, media_type)
+    with pytest.raises(InvalidError, match=said):
+        app.get("1")
+
+
+@pytest.mark.parametrize("sent", ["", "application/json", "text/plain; charset=utf-8", mediatype.OCI_INDEX + "; x=y"])
+def test_the_type_is_told_by_the_document(sent: str) -> None:
+    assert mediatype.OCI_INDEX == Document.read(b'{"manifests": []}', sent, "x").media_type
+
+
+@pytest.mark.parametrize("media_types", ["oci", "docker"])
+def test_an_image_is_pulled_whole(registry: Registry, client: Client, media_types: Any) -> None:
+    stored = image(layer({"a": b"1"}), layer({"b": b"2"}, "zstd"), layer({"c": b"3"}, "none"), media_types=media_types)
+    registry.add(stored)
+    pulled = pull(of(registry), client=client)
+    assert (stored.digest, stored.id, content_of(stored)) == (pulled.digest, pulled.id, content_of(pulled))
+    assert [each.diff_id for each in stored.layers] == [each.diff_id for each in pulled.layers]
+
+
+def test_layers_are_fetched_when_opened(registry: Registry, client: Client) -> None:
+    stored = image(layer({"a": b"1"}))
+    registry.add(stored)
+    pull(of(registry), client=client)
+    config = f"/v2/app/blobs/{stored.id}"
+    assert [config] == [each.path for each in registry.asked("GET", "/blobs/")]
+
+
+def test_an_image_is_pulled_by_its_digest(registry: Registry, client: Client) -> None:
+    digest = registry.add(image(layer()))
+    assert digest == pull(replace(of(registry), tag="gone", digest=digest), client=client).digest
+
+
+def test_reading_is_reported(registry: Registry, client: Client) -> None:
+    registry.add(image(BIG))
+    reports: list[tuple[str, int, int]] = []
+    pulled = pull(of(registry), client=client, progress=lambda *each: reports.append(each))
+    with pulled.layers[0].open() as reader:
+        while reader.read(MIB):
+            pass
+    digest = str(BIG.descriptor.digest)
+    assert [(digest, done * MIB, 4 * MIB) for done in range(1, 5)] == reports
+
+
+def test_an_index_gives_the_image_of_a_platform(registry: Registry, client: Client) -> None:
+    images = [image(layer(), platform=each) for each in (AMD64, ARM64)]
+    registry.add(index(*images))
+    found = client.repository(of(registry)).get("1")
+    assert isinstance(found, Index)
+    assert images[1].digest == found.image(ARM64).digest
+    with pytest.raises(NotFoundError, match="no image for platform linux/s390x"):
+        client.repository(of(registry)).image("1", Platform.parse("linux/s390x"))
+
+
+def test_an_index_may_hold_what_is_no_image(registry: Registry, app: Repository) -> None:
+    """BuildKit's attestations lie beside the images, with layers that are no file systems."""
+    stored = image(layer())
+    registry.add(stored)
+    statement = Descriptor("application/vnd.in-toto+json", Digest.of(b"{}"), 2)
+    attested = replace(stored.manifest, layers=(statement,)).to_bytes()
+    digest = put(registry, attested)
+    unknown = Platform("unknown", "unknown")
+    child = Descriptor(mediatype.OCI_MANIFEST, digest, len(attested), platform=unknown)
+    put(registry, {"manifests": [child.to_json()]}, mediatype.OCI_INDEX)
+
+    found = app.get("1")
+
+    assert isinstance(found, Index)
+    loaded = found.load(child)
+    assert isinstance(loaded, Image)
+    assert [statement] == [each.descriptor for each in loaded.layers]
+    with pytest.raises(InvalidError, match="no file system layer"):
+        app.get(digest)
+
+
+def test_a_child_of_another_size_is_refused(registry: Registry, app: Repository) -> None:
+    stored = image(layer())
+    registry.add(stored)
+    put(registry, {"manifests": [replace(stored.descriptor, size=5).to_json()]}, mediatype.OCI_INDEX)
+    with pytest.raises(VerificationError, match="expected 5"):
+        app.image("1", AMD64)
+
+
+def test_indexes_are_nested_only_so_deep(registry: Registry, app: Repository) -> None:
+    inner = Descriptor(mediatype.OCI_INDEX, Digest.of(b""), 0, platform=AMD64)
+    for _ in range(12):
+        content = json.dumps({"manifests": [inner.to_json()]}).encode()
+        inner = Descriptor(
+            mediatype.OCI_INDEX, put(registry, content, mediatype.OCI_INDEX), len(content), platform=AMD64
+        )
+    with pytest.raises((InvalidError, NotFoundError), match="nested more than"):
+        app.image("1", AMD64)
+
+
+def test_a_config_has_a_limit(registry: Registry, app: Repository) -> None:
+    manifest = image(layer()).manifest
+    put(registry, replace(manifest, config=replace(manifest.config, size=9 * MIB)).to_bytes())
+    with pytest.raises(InvalidError, match="more than the 8388608 allowed"):
+        app.image("1")
+
+
+def test_manifest_and_config_agree(registry: Registry, app: Repository) -> None:
+    stored = image(layer())
+    registry.add(stored)
+    put(registry, replace(stored.manifest, layers=()).to_bytes())
+    with pytest.raises(InvalidError, match="0 layers and the config 1 diff_ids"):
+        app.image("1")
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_dropped_blob_goes_on_where_it_broke(registry: Registry, app: Repository, *, ranges: bool) -> None:
+    """With ranges only the rest is sent; without, what is known is passed over."""
+    registry.ranges = ranges
+    registry.add(image(BIG))
+    registry.fault("GET", "/blobs/", drop_after(MIB + 17), times=3 if ranges else 1)
+    assert BIG.content == read(app, BIG.descriptor)
+    asked = [each.headers.get("range") for each in registry.asked("GET", "/blobs/")]
+    steps = [None, *(f"bytes={(MIB + 17) * i}-" for i in range(1, 4))]
+    assert (steps if ranges else [None, f"bytes={MIB + 17}-"]) == asked
+
+
+def test_a_connection_that_breaks_without_progress_is_given_up(registry: Registry, app: Repository) -> None:
+    registry.add(image(BIG))
+    registry.fault("GET", "/blobs/", drop_after(100), times=99)
+    with pytest.raises(TransportError, match="broke"):
+        read(app, BIG.descriptor)
+    assert 3 == len(registry.asked("GET", "/blobs/"))
+
+
+def test_a_resume_survives_a_refused_connection(registry: Registry, app: Repository) -> None:
+    registry.add(image(BIG))
+    registry.fault("GET", "/blobs/", drop_after(2 * MIB))
+    registry.fault("GET", "/blobs/", hang_up)
+    registry.fault("GET", "/blobs/", status(503))
+    assert BIG.content == read(app, BIG.descriptor)
+
+
+def test_a_stalled_blob_is_asked_for_again(registry: Registry, settings: Settings) -> None:
+    registry.add(image(BIG))
+    registry.fault("GET", "/blobs/", stall)
+    with Client(replace(settings, read_timeout=0.2)) as client:
+        assert BIG.content == read(client.repository(of(registry)), BIG.descriptor)
+
+
+@pytest.mark.parametrize("text", ["bytes 0-4194303/4194304", "bytes 1048576-4194303/9", "nonsense", ""])
+def test_a_wrong_range_is_not_taken(registry: Registry, app: Repository, text: str) -> None:
+    registry.add(image(BIG))
+    registry.fault("GET", "/blobs/", drop_after(MIB))
+    registry.fault("GET", "/blobs/", with_headers(Content_Range=text))
+    with pytest.raises(RegistryError, match="asked for bytes 1048576-"):
+        read(app, BIG.descriptor)
+
+
+def test_wrong_content_is_found_at_the_end(registry: Registry, app: Repository) -> None:
+    registry.add(image(BIG))
+    wrong = BIG.content[:-1] + b"\0"
+    registry.repository("app").blobs[str(BIG.descriptor.digest)] = wrong
+    with pytest.raises(VerificationError, match=f"expected {BIG.descriptor.digest}, got {Digest.of(wrong)}"):
+        read(app, BIG.descriptor)
+
+
+def test_a_wrong_length_is_found_at_the_start(registry: Registry, app: Repository) -> None:
+    registry.add(image(BIG))
+    registry.repository("app").blobs[str(BIG.descriptor.digest)] = BIG.content + b"more"
+    with pytest.raises(VerificationError, match="expected 4194304, got 4194308"), app.open_blob(BIG.descriptor):
+        pass
+
+
+@pytest.mark.parametrize("length", [MIB, 5 * MIB])
+def test_a_length_that_is_not_told_is_counted(registry: Registry, app: Repository, length: int) -> None:
+    content = (BIG.content * 2)[:length]
+    answer = status(200, content, Content_Length="", Connection="close")
+    registry.fault("GET", "/blobs/", answer, times=9)
+    with pytest.raises((VerificationError, TransportError), match=r"longer than promised|ended after|ended early"):
+        read(app, BIG.descriptor)
+
+
+def test_blobs_may_be_elsewhere(registry: Registry, storage: Registry, app: Repository) -> None:
+    stored = image(BIG)
+    registry.add(stored)
+    storage.add(stored, "cdn")
+    digest = BIG.descriptor.digest
+    registry.fault("GET", "/blobs/", status(307, Location=f"{storage.url}/v2/cdn/blobs/{digest}?sig=x"), times=9)
+    storage.fault("GET", "/blobs/", drop_after(2 * MIB))
+    assert BIG.content == read(app, BIG.descriptor)
+    assert [None, f"bytes={2 * MIB}-"] == [each.headers.get("range") for each in storage.seen]
+
+
+def test_an_empty_blob_is_read(registry: Registry, app: Repository) -> None:
+    registry.repository("app").blobs[str(Digest.of(b""))] = b""
+    assert b"" == read(app, Descriptor("", Digest.of(b""), 0))
+
+
+def test_tags_come_page_by_page(registry: Registry, app: Repository) -> None:
+    registry.page = 2
+    for tag in "abcde":
+        registry.add(image(layer()), tag=tag)
+    assert list("abcde") == list(app.tags())
+    assert 3 == len(registry.asked("GET", "/tags/"))
+
+
+def test_pages_do_not_lead_elsewhere_nor_in_circles(registry: Registry, storage: Registry, app: Repository) -> None:
+    registry.fault("GET", "/tags/", status(200, b'{"tags": ["a"]}', Link=f'<{storage.url}/x>; rel="next"'))
+    with pytest.raises(RegistryError, match="the next page is elsewhere"):
+        list(app.tags())
+    registry.fault(
+        "GET", "/tags/", status(200, b'{"tags": ["a"]}', Link='</v2/app/tags/list?x=1>; rel="next"'), times=9
+    )
+    assert ["a", "a"] == list(app.tags())
+
+
+@pytest.mark.parametrize("body", [b'{"tags": null}', b"{}", b'{"tags": []}'])
+def test_there_may_be_no_tags(registry: Registry, app: Repository, body: bytes) -> None:
+    registry.fault("GET", "/tags/", status(200, body))
+    assert [] == list(app.tags())
+
+
+def test_blobs_are_found_and_deleted(registry: Registry, app: Repository) -> None:
+    registry.add(image(BIG))
+    assert app.has_blob(BIG.descriptor.digest)
+    app.delete_blob(BIG.descriptor.digest)
+    assert not app.has_blob(BIG.descriptor.digest)
+    with pytest.raises(NotFoundError):
+        app.delete_blob(BIG.descriptor.digest)
+
+
+def test_a_manifest_is_deleted(registry: Registry, app: Repository) -> None:
+    digest = registry.add(image(layer()))
+    app.delete(digest)
+    with pytest.raises(NotFoundError):
+        app.resolve("1")
+
+
+def test_a_mirror_is_asked_first(registry: Registry, storage: Registry, settings: Settings) -> None:
+    stored = image(layer())
+    registry.add(stored)
+    storage.add(stored, "cache/app")
+    mirrored = replace(settings, mirrors={registry.address: (f"{storage.address}/cache",)})
+    with Client(mirrored) as client:
+        assert content_of(stored) == content_of(pull(of(registry), client=client))
+    assert [] == registry.seen
+
+
+def test_what_a_mirror_lacks_comes_from_the_registry(registry: Registry, storage: Registry, settings: Settings) -> None:
+    stored = image(layer())
+    registry.add(stored)
+    storage.add(stored)
+    storage.repository("app").blobs.clear()
+    with Client(replace(settings, mirrors={registry.address: (storage.address,)})) as client:
+        assert content_of(stored) == content_of(pull(of(registry), client=client))
+    assert [] == registry.asked("GET", "/manifests/")
+
+
+def test_a_mirror_that_is_down_is_asked_once(registry: Registry, settings: Settings) -> None:
+    stored = image(layer())
+    registry.add(stored)
+    with Client(replace(settings, mirrors={registry.address: ("127.0.0.1:1",)})) as client:
+        assert content_of(stored) == content_of(pull(of(registry), client=client))
+        assert not client.repository(of(registry)).session.mirrors(registry.address)
+
+
+def test_a_mirror_that_lies_is_passed_over(registry: Registry, storage: Registry, settings: Settings) -> None:
+    digest = registry.add(image(layer({"right": b""})))
+    wrong = image(layer({"wrong": b""}))
+    storage.repository("app").manifests[str(digest)] = (wrong.manifest_bytes, mediatype.OCI_MANIFEST)
+    with Client(replace(settings, mirrors={registry.address: (storage.address,)})) as client:
+        assert digest == client.repository(of(registry)).image(digest).digest
+
+
+def test_a_search_goes_through_the_catalog(registry: Registry, client: Client) -> None:
+    registry.page = 1
+    for name in ("team/app", "team/web", "other/APP-less"[:9].lower(), "apple"):
+        registry.add(image(layer()), name)
+    assert ["apple", "other/app", "team/app"] == [each.name for each in client.search("app", registry=registry.address)]
+    assert 2 == len(client.search("app", 2, registry=registry.address))
