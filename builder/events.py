@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from builder.errors import SourceRange
 
 
@@ -89,3 +93,17 @@ class Warned:
 
 Event = StepStarted | StepCached | Output | Progress | Noted | StepFinished | StepFailed | Warned
 Listener = Callable[[Event], None]
+
+
+@contextmanager
+def reported(listener: Listener, step: Step) -> Iterator[Step]:
+    """Report a step's beginning and, however it comes, its end."""
+    listener(StepStarted(step))
+    began = time.monotonic()
+    try:
+        yield step
+    except BaseException as error:
+        message = getattr(error, "message", "") or type(error).__name__
+        listener(StepFailed(step, time.monotonic() - began, message))
+        raise
+    listener(StepFinished(step, time.monotonic() - began))

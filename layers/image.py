@@ -45,6 +45,13 @@ class Content(Protocol):
         """
 
 
+class Writer(Protocol):
+    """Where bytes go."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write all of ``data``."""
+
+
 class Layer(Protocol):
     """One changeset, wherever it is kept."""
 

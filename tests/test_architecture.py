@@ -34,6 +34,7 @@ LEVELS: dict[str, int] = {
     "builder.cache": 6,
     "builder.export": 6,
     "builder.execute": 7,
+    "builder.bases": 8,
     "builder.pipeline": 8,
     "builder.cli": 9,
 }

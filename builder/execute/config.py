@@ -26,7 +26,7 @@ from builder.execute.state import BuildState, with_container, with_history
 from layers import config as image_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 ConfigInstruction = (
     Arg
@@ -45,19 +45,13 @@ ConfigInstruction = (
 )
 
 
-def configure(state: BuildState, instruction: ConfigInstruction, given: Mapping[str, str]) -> BuildState:
-    """Carry out an instruction whose variables are expanded.
-
-    Args:
-        state: what the instruction sees.
-        instruction: what to do.
-        given: values for ARGs from outside the stage: build arguments, platform and global ARGs.
-    """
+def configure(state: BuildState, instruction: ConfigInstruction) -> BuildState:
+    """Carry out an instruction whose variables are expanded; an ARG's values are those it has in the end."""
     match instruction:
         case Env(pairs=pairs):
             return _env(state, pairs)
         case Arg(pairs=pairs):
-            return _arg(state, pairs, given)
+            return _arg(state, pairs)
         case Label(pairs=pairs):
             labels = {**state.container.labels, **dict(pairs)}
             return with_container(state, f"LABEL {_pairs(pairs)}", labels=labels)
@@ -104,15 +98,10 @@ def _env(state: BuildState, pairs: tuple[tuple[str, str], ...]) -> BuildState:
     return replace(state, environment={**state.environment, **dict(pairs)})
 
 
-def _arg(state: BuildState, pairs: tuple[tuple[str, str | None], ...], given: Mapping[str, str]) -> BuildState:
-    environment, arguments = dict(state.environment), dict(state.arguments)
-    for name, default in pairs:
-        value = given.get(name, default)
-        arguments[name] = value
-        if value is not None:
-            environment[name] = value
-    state = with_history(state, f"ARG {_pairs((name, arguments[name]) for name, _ in pairs)}")
-    return replace(state, environment=environment, arguments=arguments)
+def _arg(state: BuildState, pairs: tuple[tuple[str, str | None], ...]) -> BuildState:
+    environment = {**state.environment, **{name: value for name, value in pairs if value is not None}}
+    state = with_history(state, f"ARG {_pairs(pairs)}")
+    return replace(state, environment=environment, arguments={**state.arguments, **dict(pairs)})
 
 
 def _command(state: BuildState, arguments: tuple[str, ...], *, shell: bool) -> tuple[str, ...]:
@@ -128,8 +117,14 @@ def _entrypoint(state: BuildState, arguments: tuple[str, ...], *, shell: bool) -
 
 
 def _healthcheck(state: BuildState, instruction: Healthcheck) -> BuildState:
+    if instruction.test is None:
+        test: tuple[str, ...] = ("NONE",)
+    elif instruction.shell:
+        test = ("CMD-SHELL", *instruction.test)
+    else:
+        test = ("CMD", *instruction.test)
     check = image_config.Healthcheck(
-        instruction.test,
+        test,
         instruction.interval,
         instruction.timeout,
         instruction.start_period,

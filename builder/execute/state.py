@@ -35,6 +35,8 @@ class BuildState:
     """The ARGs of this stage in order; None where one has no value."""
     cmd_set: bool = False
     """Whether this stage, and not one below it, has a CMD."""
+    inherited: int = 0
+    """How many history entries came with the base image."""
 
     @property
     def container(self) -> ContainerConfig:
@@ -65,7 +67,8 @@ def from_image(image: Image, platform: Platform) -> BuildState:
     container = replace(container, on_build=())
     config = replace(image.config, config=container, created=None, platform=_requested(platform, image.platform))
     chains = chain_ids(config.diff_ids)
-    return BuildState(config, image.layers, chains[-1] if chains else None, environment)
+    chain = chains[-1] if chains else None
+    return BuildState(config, image.layers, chain, environment, inherited=len(config.history))
 
 
 def _requested(wanted: Platform, found: Platform) -> Platform:

@@ -13,7 +13,7 @@ from array import array
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import repeat
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from layers.changeset import tar
 from layers.changeset.entry import Entry
@@ -21,6 +21,8 @@ from layers.errors import InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from layers.image import Reader
 
 KEPT = frozenset({b"etc/passwd", b"etc/group"})
 """Files whose content an index holds: builders look users up in them."""
@@ -44,7 +46,7 @@ class LayerIndex:
     """By path: those of ``KEPT`` that the layer has."""
 
 
-def index_layer(stream: IO[bytes], limits: tar.Limits = tar.DEFAULT_LIMITS) -> LayerIndex:
+def index_layer(stream: Reader, limits: tar.Limits = tar.DEFAULT_LIMITS) -> LayerIndex:
     """Read a layer's uncompressed tar to its end and give its index, with the digest of each file's content.
 
     Raises:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from layers.changeset.entry import Entry, Kind, clean
 from layers.errors import ChangesetError, LimitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from layers.image import Reader
 
 BLOCK = 512
 
@@ -63,7 +65,7 @@ class Member:
 
     __slots__ = ("_buffer", "_left", "_pad", "_position", "_stream")
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Reader) -> None:
         self._stream = stream
         self._buffer = b""
         self._position = 0
@@ -134,7 +136,7 @@ class Member:
             pass
 
 
-def read(stream: IO[bytes], limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[Entry, Member]]:
+def read(stream: Reader, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[Entry, Member]]:
     """Give each entry and its content, in the archive's order; whiteouts are entries like others.
 
     A hard link's entry has no content. The stream is read to its end, past what closes the archive.

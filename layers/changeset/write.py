@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 from layers.changeset.entry import Change, Content, Entry
 from layers.changeset.header import END, header, padding
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from layers.digest import Digest
+    from layers.image import Writer
     from layers.mediatype import Compression
 
 _CHUNK = 1024 * 1024
@@ -47,7 +48,7 @@ class LayerWriter:
 
     def __init__(
         self,
-        sink: IO[bytes],
+        sink: Writer,
         compression: Compression,
         level: int | None = None,
         *,
@@ -155,7 +156,7 @@ _EMPTY = sha256(b"").digest()
 
 def write_layer(
     changes: Iterable[Change],
-    sink: IO[bytes],
+    sink: Writer,
     compression: Compression,
     level: int | None = None,
     *,

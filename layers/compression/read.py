@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import threading
 from queue import SimpleQueue
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from layers.errors import ChangesetError, LimitError
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from bz2 import BZ2Decompressor
     from collections.abc import Callable, Generator, Iterator
     from lzma import LZMADecompressor
+
+    from layers.image import Reader
 
 ArchiveCompression = Literal["none", "gzip", "zstd", "bzip2", "xz"]
 """What an archive may be compressed with; layers know the first three only."""
@@ -44,7 +46,7 @@ def _is_skippable(head: bytes) -> bool:
 
 
 def open_reader(
-    stream: IO[bytes],
+    stream: Reader,
     compression: ArchiveCompression | None = None,
     *,
     max_size: int | None = None,
@@ -82,7 +84,7 @@ def _article(found: ArchiveCompression) -> str:
 class _Source(io.RawIOBase):
     """The compressed stream, with its first bytes put back, and counted."""
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, stream: Reader) -> None:
         self._stream = stream
         self._head = b""
         self.count = 0

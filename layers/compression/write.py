@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from hashlib import sha256
 from queue import SimpleQueue
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 from layers.digest import Digest
 from layers.errors import ChangesetError, InvalidError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from layers.image import Writer
     from layers.mediatype import Compression
 
 BLOCK_MIN = 1024 * 1024
@@ -49,7 +50,7 @@ class BlockWriter:
 
     def __init__(
         self,
-        sink: IO[bytes],
+        sink: Writer,
         compression: Compression,
         level: int | None = None,
         *,
@@ -162,7 +163,7 @@ class _Line:
     With no threads a block is done when ``put`` returns.
     """
 
-    def __init__(self, sink: IO[bytes], encoder: Callable[[], Callable[[bytes], bytes]], threads: int) -> None:
+    def __init__(self, sink: Writer, encoder: Callable[[], Callable[[bytes], bytes]], threads: int) -> None:
         self._sink = sink
         self._encoder = encoder
         self._plain_hash, self._packed_hash = sha256(), sha256()

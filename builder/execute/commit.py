@@ -1,0 +1,71 @@
+"""A step's changes as a layer: written in one pass, remembered, and put on the state."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.cache.cache import Record
+from builder.execute.state import with_layer
+from builder.execute.times import rfc3339
+from layers.changeset.write import write_layer
+from layers.mediatype import layer_type
+from layers.model import Descriptor
+from layers.store.recompress import recompressed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from builder.cache.key import CacheKey
+    from builder.execute.site import Site
+    from builder.execute.state import BuildState
+    from layers.changeset.entry import Change
+
+
+def commit(
+    site: Site, state: BuildState, changes: Iterable[Change], created_by: str, key: CacheKey | None
+) -> BuildState:
+    """Write changes as a layer, in the order in which they come, and give the state with it.
+
+    Args:
+        site: where the layer is stored.
+        state: what the layer lies on.
+        changes: what the step did.
+        created_by: the step in the history's words.
+        key: under which the layer is remembered; None for a step that no other build can have.
+    """
+    settings = site.settings
+    created = rfc3339(site.now())
+    with site.layout.blobs.write(hashing=False) as blob:
+        written = write_layer(
+            changes,
+            blob,
+            settings.compression,
+            level=settings.level,
+            clamp_mtime=settings.epoch if settings.rewrite_timestamp else None,
+        )
+        blob.commit(written.digest, written.size)
+    site.trees.keep(written.digest, written.index)
+    descriptor = Descriptor(layer_type(settings.compression), written.digest, written.size)
+    if key is not None:
+        site.cache.put(key, Record(written.diff_id, created, {settings.compression: descriptor}))
+    return with_layer(state, site.layout.layer(descriptor, written.diff_id), created_by, created)
+
+
+def recall(site: Site, state: BuildState, created_by: str, key: CacheKey) -> BuildState | None:
+    """Give the state with the layer that is remembered under a key, None where none is or its blob is gone.
+
+    A layer kept in another compression than this build's is compressed anew; its diff_id is the same.
+    """
+    record = site.cache.get(key)
+    if record is None:
+        return None
+    blobs = site.layout.blobs
+    here = {each: blob for each, blob in record.blobs.items() if blobs.has(blob.digest, blob.size)}
+    if not here:
+        return None
+    wanted = site.settings.compression
+    if wanted in here:
+        return with_layer(state, site.layout.layer(here[wanted], record.diff_id), created_by, record.created)
+    layer = recompressed(site.layout, site.layout.layer(next(iter(here.values())), record.diff_id), wanted, None)
+    site.cache.put(key, Record(record.diff_id, record.created, {**here, wanted: layer.descriptor}))
+    return with_layer(state, layer, created_by, record.created)

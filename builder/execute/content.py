@@ -1,0 +1,140 @@
+"""The files of an image as something to copy from: metadata out of its tree, content out of its layers.
+
+Content is not unpacked: what a copy takes of one layer is read from the layer's tar in one go, into one scratch file.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING
+
+from builder.errors import StepError
+from layers.changeset import tar
+from layers.changeset.entry import Change, Entry
+from layers.changeset.tree import Source
+from layers.compression import open_reader
+from layers.mediatype import layer_compression
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from builder.context.filter import Skip
+    from builder.execute.site import Site
+    from layers.changeset.entry import Content
+    from layers.changeset.tree import Tree
+    from layers.image import Layer, Reader
+
+_CHUNK = 1 << 20
+
+
+@contextmanager
+def reading(content: int | Content) -> Iterator[Reader]:
+    """Read what a ``Change.open`` gave, and close it in the end."""
+    if isinstance(content, int):
+        with os.fdopen(content, "rb") as file:
+            yield file
+        return
+    try:
+        yield content
+    finally:
+        content.close()
+
+
+class ImageFiles:
+    """Files of a stack of layers; implements ``Files``."""
+
+    def __init__(self, site: Site, layers: Sequence[Layer], tree: Tree | None = None) -> None:
+        self._site = site
+        self._layers = layers
+        self._tree = tree if tree is not None else site.trees.tree(layers)
+        self._spool = _Spool(site, layers)
+
+    def get(self, path: bytes) -> Entry | None:
+        """Give what is at ``path``."""
+        return self._tree.get(path)
+
+    def children(self, path: bytes) -> list[bytes]:
+        """Give the names in a directory, sorted."""
+        return self._tree.children(path)
+
+    def walk(self, path: bytes, skip: Skip | None = None) -> Iterator[Change]:
+        """Give everything below a directory; names of one file after the first are hard links to it."""
+        cut = len(path) + 1 if path else 0
+        first: dict[Source, bytes] = {}
+        found: list[tuple[Entry, Source | None]] = []
+        skipped: bytes | None = None
+        for entry in self._tree.walk(path):
+            if skipped is not None and entry.path.startswith(skipped):
+                continue
+            relative = entry.path[cut:]
+            if skip is not None and skip(relative, entry.kind == "directory"):
+                skipped = entry.path + b"/"
+                continue
+            source = self._tree.source(entry.path)
+            if source is not None and first.setdefault(source, relative) != relative:
+                link = entry._replace(path=relative, kind="hardlink", size=0, linkname=first[source], digest=b"")
+                found.append((link, None))
+            else:
+                found.append((entry._replace(path=relative), source))
+        wanted = [source for _, source in found if source is not None]
+        for entry, source in found:
+            opened = functools.partial(self._spool.open, source, wanted) if source is not None else None
+            yield Change(entry.path, entry, opened)
+
+    def open(self, path: bytes) -> int:
+        """Open a regular file."""
+        source = self._tree.source(path)
+        if source is None:
+            raise StepError(f"no file in the image: /{path.decode('utf-8', 'replace')}")
+        return self._spool.open(source, [source])
+
+    def kept(self, path: bytes) -> bytes | None:
+        """Give a file's content where the index of its layer has it; None where it has to be read."""
+        source = self._tree.source(path)
+        if source is None:
+            return None
+        return self._site.trees.index(self._layers[source.layer]).contents.get(source.path)
+
+
+class _Spool:
+    """Contents of some files of some layers, one after the other in a scratch file."""
+
+    def __init__(self, site: Site, layers: Sequence[Layer]) -> None:
+        self._site = site
+        self._layers = layers
+        self._path = ""
+        self._size = 0
+        self._places: dict[Source, int] = {}
+
+    def open(self, source: Source, wanted: Iterable[Source]) -> int:
+        """Give a descriptor at the content of one file; all that is ``wanted`` is read along with it."""
+        if source not in self._places:
+            self._fill({each for each in wanted if each not in self._places} | {source})
+        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        os.lseek(descriptor, self._places[source], os.SEEK_SET)
+        return descriptor
+
+    def _fill(self, wanted: set[Source]) -> None:
+        if not self._path:
+            handle, self._path = tempfile.mkstemp(prefix="spool-", dir=self._site.scratch)
+            os.close(handle)
+        with open(self._path, "ab") as spool:
+            for number in sorted({source.layer for source in wanted}):
+                self._copy(number, {source.path for source in wanted if source.layer == number}, spool)
+        missing = [source for source in wanted if source not in self._places]
+        if missing:
+            raise StepError(f"the layer has no content of /{missing[0].path.decode('utf-8', 'replace')}")
+
+    def _copy(self, number: int, paths: set[bytes], spool: IO[bytes]) -> None:
+        layer = self._layers[number]
+        compression = layer_compression(layer.descriptor.media_type)
+        with layer.open() as blob, open_reader(blob, compression) as content:
+            for entry, member in tar.read(content):
+                if entry.kind == "file" and entry.path in paths:
+                    self._places[Source(number, entry.path)] = self._size
+                    while data := member.read(_CHUNK):
+                        spool.write(data)
+                        self._size += len(data)

@@ -1,0 +1,196 @@
+"""Where COPY puts what it takes: selected files onto the tree of an image, as changes.
+
+The rules are those of BuildKit's copy: a directory brings its contents; a directory that is there keeps its own mode
+and owner; a link named as the destination is followed, one inside the tree is replaced.
+"""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builder.errors import StepError
+from layers.changeset.entry import Change, Entry
+from layers.changeset.tree import Tree
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from builder.context.select import Files, Selected
+    from builder.execute.chmod import Chmod
+
+Owner = tuple[int, int]
+"""User and group as numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """The last word of COPY and ADD."""
+
+    path: bytes
+    """Relative to the root, normalised."""
+    directory: bool
+    """Whether it was written as a directory: with a slash, or a dot, at its end."""
+
+    @classmethod
+    def parse(cls, text: str, working_dir: str) -> Destination:
+        """Read a destination; a relative one is below the working directory, and ``..`` ends at the root."""
+        path = posixpath.normpath("/" + posixpath.join(working_dir, text)).lstrip("/")
+        directory = text.endswith(("/", "/.")) or not path
+        return cls(path.encode("utf-8", "surrogateescape"), directory)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How files are placed on a tree."""
+
+    tree: Tree
+    destination: Destination
+    owner: Owner | None = None
+    """``--chown``; None keeps the source's."""
+    chmod: Chmod | None = None
+    link: bool = False
+    """``--link``: as if nothing were there."""
+
+    @property
+    def below(self) -> Tree:
+        """What is there already."""
+        return Tree.empty() if self.link else self.tree
+
+    def new_directory(self, path: bytes, mtime: int) -> Entry:
+        """Give a directory that the copy makes on its way: 0755, or what an octal ``--chmod`` says."""
+        mode = self.chmod.octal if self.chmod is not None and self.chmod.octal is not None else 0o755
+        uid, gid = self.owner or (0, 0)
+        return Entry(path, "directory", mode, uid, gid, mtime=mtime)
+
+    def touched(self, entry: Entry, path: bytes, root: bytes) -> Entry:
+        """Give an entry of the source as it will be at ``path``; a hard link's target moves below ``root``."""
+        mode, (uid, gid) = entry.mode, self.owner or (entry.uid, entry.gid)
+        if self.chmod is not None and entry.kind != "symlink":
+            mode = self.chmod.apply(mode, directory=entry.kind == "directory")
+        linkname = join(root, entry.linkname) if entry.kind == "hardlink" else entry.linkname
+        return entry._replace(path=path, mode=mode, uid=uid, gid=gid, linkname=linkname)
+
+
+def place(placement: Placement, files: Files, selected: Sequence[Selected]) -> Iterator[Change]:
+    """Give the changes that a copy makes, each directory before what is in it.
+
+    One source streams; several are merged and sorted, and the later one wins where two give the same path.
+
+    Raises:
+        StepError: a directory would replace a file, or a file a directory.
+    """
+    if len(selected) == 1:
+        return _one(placement, selected[0])
+    return merge(_lasting(placement, files, each) for each in selected)
+
+
+def merge(sources: Iterator[Iterator[Change]]) -> Iterator[Change]:
+    """Give the changes of several sources as one, sorted; later ones replace earlier ones of the same path.
+
+    Raises:
+        StepError: a directory would replace a file, or a file a directory.
+    """
+    merged: dict[bytes, Change] = {}
+    for changes in sources:
+        for change in changes:
+            if change.entry is not None and (earlier := merged.get(change.path)) is not None:
+                check_replaces(earlier.entry, change.entry)
+            merged[change.path] = change
+    for path in sorted(merged, key=lambda path: path.split(b"/")):
+        yield merged[path]
+
+
+def _lasting(placement: Placement, files: Files, selected: Selected) -> Iterator[Change]:
+    """Give the changes of one source with contents that can be opened at any later time."""
+    root, inside = _target(placement, selected), selected.entry.kind == "directory"
+    for change in _one(placement, selected):
+        if change.open is None:
+            yield change
+            continue
+        relative = change.path[len(root) :].lstrip(b"/") if inside else b""
+        yield change._replace(open=functools.partial(files.open, join(selected.path, relative)))
+
+
+def _one(placement: Placement, selected: Selected) -> Iterator[Change]:
+    """Give the changes of one source."""
+    tree, target = placement.below, _target(placement, selected)
+    yield from parents(placement, target, selected.entry.mtime)
+    if selected.entry.kind != "directory":
+        entry = placement.touched(selected.entry, target, b"")
+        check_replaces(tree.get(target), entry)
+        for change in selected.walk():
+            yield Change(target, entry, change.open)
+        return
+    yield from top_directory(placement, target, selected.entry.mtime)
+    for change in selected.walk():
+        if change.entry is not None:
+            path = join(target, change.path)
+            entry = placement.touched(change.entry, path, target)
+            check_replaces(tree.get(path), entry)
+            yield Change(path, entry, change.open)
+
+
+def _target(placement: Placement, selected: Selected) -> bytes:
+    """Give where one source goes: into the destination where that is a directory, else the destination itself."""
+    tree, wanted = placement.below, placement.destination
+    destination = tree.resolve(wanted.path)
+    if selected.entry.kind == "directory":
+        return destination
+    existing = tree.get(destination)
+    if wanted.directory or (existing is not None and existing.kind == "directory"):
+        return tree.resolve(join(destination, selected.name))
+    return destination
+
+
+def parents(placement: Placement, path: bytes, mtime: int) -> Iterator[Change]:
+    """Give the directories above ``path``: those that are there as they are, missing ones made.
+
+    Raises:
+        StepError: something that is no directory is in the way.
+    """
+    parts = path.split(b"/")
+    for i in range(1, len(parts)):
+        above = b"/".join(parts[:i])
+        existing = placement.below.get(above)
+        if existing is not None and existing.kind != "directory":
+            raise StepError(f"cannot copy to non-directory: /{_text(above)}")
+        yield Change(above, existing or placement.new_directory(above, mtime))
+
+
+def top_directory(placement: Placement, path: bytes, mtime: int) -> Iterator[Change]:
+    """Give the directory that takes the contents of another: one that is there keeps all but its time.
+
+    Raises:
+        StepError: something that is no directory is there.
+    """
+    if not path:
+        return
+    existing = placement.below.get(path)
+    if existing is not None and existing.kind != "directory":
+        raise StepError(f"cannot copy to non-directory: /{_text(path)}")
+    yield Change(path, existing._replace(mtime=mtime) if existing else placement.new_directory(path, mtime))
+
+
+def check_replaces(existing: Entry | None, entry: Entry) -> None:
+    """Check that a directory meets a directory, and a file anything else.
+
+    Raises:
+        StepError: it does not.
+    """
+    if existing is None or (existing.kind == "directory") == (entry.kind == "directory"):
+        return
+    if entry.kind == "directory":
+        raise StepError(f"cannot copy to non-directory: /{_text(entry.path)}")
+    raise StepError(f"cannot replace to directory /{_text(entry.path)} with file")
+
+
+def join(directory: bytes, name: bytes) -> bytes:
+    """Put a relative path below a directory; either may be the empty path."""
+    return directory + b"/" + name if directory and name else directory or name
+
+
+def _text(path: bytes) -> str:
+    return path.decode("utf-8", "replace")

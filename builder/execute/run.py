@@ -1,0 +1,130 @@
+"""RUN: a command in the image's root file system, and what it changed."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from builder.cache.key import cache_key
+from builder.dockerfile.platforms import PROXY_ARGUMENTS, proxy_environment
+from builder.errors import RunError, StepError
+from builder.events import Output
+from builder.execute.commit import commit, recall
+from builder.execute.owner import user_of
+from builder.runtime.runtime import Process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from builder.cache.key import CacheKey
+    from builder.dockerfile.instructions import Run
+    from builder.events import Step
+    from builder.execute.site import Site
+    from builder.execute.state import BuildState
+    from builder.runtime.runtime import Mount, Network
+
+SCRIPT_DIRECTORY = "/dev/pipes"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A RUN with all that it depends on."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    created_by: str
+    key: CacheKey
+
+
+def prepare(site: Site, state: BuildState, instruction: Run, mounts: Sequence[Mapping[str, object]] = ()) -> Prepared:
+    """Give what a RUN executes and the key of its result.
+
+    Args:
+        site: what the build works with.
+        state: what the step sees.
+        instruction: the RUN, expanded.
+        mounts: what of each mount the result depends on.
+    """
+    script = instruction.script
+    if script is not None:
+        arguments: tuple[str, ...] = (f"{SCRIPT_DIRECTORY}/{script.name}",)
+    else:
+        arguments = (*state.shell, *instruction.command) if instruction.shell else instruction.command
+    meaning = {
+        "arguments": arguments,
+        "script": script.body if script is not None else "",
+        "environment": list(state.environment.items()),
+        "cwd": state.working_dir,
+        "user": state.container.user,
+        "network": _network(site, instruction),
+        "security": instruction.security,
+        "hosts": [name for name, _ in site.settings.hosts],
+        "platform": str(state.config.platform),
+        "mounts": list(mounts),
+    }
+    environment = {**state.environment, **proxy_environment(site.settings.arguments)}
+    created_by = f"RUN {_with_arguments(state, arguments)} # buildkit"
+    return Prepared(arguments, environment, created_by, cache_key("RUN", state.chain, meaning))
+
+
+def cached(site: Site, state: BuildState, prepared: Prepared) -> BuildState | None:
+    """Give the state after a RUN whose result is remembered."""
+    return recall(site, state, prepared.created_by, prepared.key)
+
+
+def run(
+    site: Site, state: BuildState, instruction: Run, prepared: Prepared, step: Step, *, mounts: tuple[Mount, ...] = ()
+) -> BuildState:
+    """Run the command and give the state with its layer.
+
+    Raises:
+        RunError: the command ended with a status other than 0.
+        IsolationError: there is no way to run it here.
+    """
+    machine = site.machine()
+    tree = site.trees.tree(state.layers)
+    process = Process(
+        prepared.arguments,
+        prepared.environment,
+        cwd=state.working_dir,
+        user=user_of(site, state),
+        network=_network(site, instruction),
+        security="insecure" if instruction.security == "insecure" else "sandbox",
+        mounts=mounts,
+        hosts=site.settings.hosts,
+    )
+    with contextlib.ExitStack() as stack:
+        root = stack.enter_context(machine.root(state.layers, tree, process.mounts))
+        ended = machine.runtime.run(process, root.path, lambda data: site.listener(Output(step, data)))
+        if ended.code:
+            raise _failure(prepared.arguments, ended.code, ended.error, instruction)
+        result = commit(site, state, root.changes(), prepared.created_by, prepared.key)
+        if result.chain is not None:
+            root.keep(result.chain)
+    return result
+
+
+def _network(site: Site, instruction: Run) -> Network:
+    wanted = instruction.network if instruction.network != "default" else site.settings.network
+    if wanted == "none":
+        return "none"
+    return "host" if wanted == "host" else "default"
+
+
+def _with_arguments(state: BuildState, words: tuple[str, ...]) -> str:
+    """Give the command with the stage's ARGs before it, as the history shows it."""
+    shown = {
+        name: state.environment.get(name, value or "")
+        for name, value in state.arguments.items()
+        if name not in PROXY_ARGUMENTS
+    }
+    before = (f"|{len(shown)}", *(f"{name}={value}" for name, value in shown.items())) if shown else ()
+    return " ".join((*before, *words))
+
+
+def _failure(arguments: tuple[str, ...], code: int, error: str, instruction: Run) -> StepError:
+    hint = error
+    if code == 137:
+        hint = "the process was killed, perhaps for want of memory"
+    return RunError(" ".join(arguments), code, where=instruction.where, hint=hint)

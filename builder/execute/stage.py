@@ -1,0 +1,131 @@
+"""A stage: its instructions one after the other, each from a state to the next."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from builder.dockerfile import instructions as ins
+from builder.dockerfile.expand import declare, expand
+from builder.dockerfile.plan import Plan, Stage
+from builder.errors import BuildError, CancelledError, StepError
+from builder.events import Step, StepCached, Warned, reported
+from builder.execute import add, copy, run, workdir
+from builder.execute.config import configure
+from layers.errors import LayersError
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from builder.execute.site import Site
+    from builder.execute.state import BuildState
+    from layers.image import Layer
+
+_LAYERED = (ins.Run, ins.Copy, ins.Add, ins.Workdir)
+
+
+@dataclass(frozen=True, slots=True)
+class StageRun:
+    """One stage on its way."""
+
+    site: Site
+    plan: Plan
+    stage: Stage
+    number: Callable[[], int]
+    """Gives the next step's number."""
+    stopped: threading.Event
+    """Set when another stage failed, or the user ended the build."""
+
+    def run(self, state: BuildState, triggers: Sequence[ins.Instruction]) -> BuildState:
+        """Carry out the base's triggers and the stage's own instructions.
+
+        Raises:
+            BuildError: the first that fails; says where.
+        """
+        todo = [*triggers, *self.stage.instructions]
+        total = 1 + sum(isinstance(each, _LAYERED) for each in todo)
+        position = 1
+        for instruction in todo:
+            if self.stopped.is_set():
+                raise CancelledError("the build was ended")
+            position += isinstance(instruction, _LAYERED)
+            try:
+                state = self._instruction(state, instruction, f"{position}/{total}")
+            except BuildError as error:
+                error.where = error.where or instruction.where
+                raise
+            except LayersError as error:
+                raise StepError(error.message, where=instruction.where, hint=error.hint) from error
+        return state
+
+    def _instruction(self, state: BuildState, written: ins.Instruction, position: str) -> BuildState:
+        if isinstance(written, ins.Arg):
+            return self._arg(state, written)
+        unset = functools.partial(self._warn_unset, written)
+        instruction = expand(written, state.environment, self.plan.escape, unset=unset)
+        step = functools.partial(self._step, written, position)
+        site = self.site
+        match instruction:
+            case ins.Run():
+                ready = run.prepare(site, state, instruction)
+                return step(
+                    lambda: run.cached(site, state, ready), lambda s: run.run(site, state, instruction, ready, s)
+                )
+            case ins.Copy():
+                taken = copy.prepare(site, state, instruction, self._origin(instruction))
+                return step(
+                    lambda: copy.cached(site, state, taken), lambda _: copy.copy(site, state, instruction, taken)
+                )
+            case ins.Add():
+                added = add.prepare(site, state, instruction)
+                return step(lambda: copy.cached(site, state, added), lambda _: add.add(site, state, instruction, added))
+            case ins.Workdir():
+                made = workdir.prepare(site, state, instruction)
+                return step(lambda: workdir.cached(site, made), lambda _: workdir.workdir(site, made, instruction))
+            case ins.From() | ins.Arg():
+                raise AssertionError(instruction)  # the parser makes a stage of one, and the other is done above
+            case _:
+                return configure(state, instruction)
+
+    def _arg(self, state: BuildState, instruction: ins.Arg) -> BuildState:
+        """Declare ARGs: a build argument wins over the default, and without one the global value counts."""
+        declared = declare(
+            instruction,
+            state.environment,
+            self.plan.escape,
+            build_args=self.plan.build_args,
+            global_arguments=self.plan.global_arguments,
+            unset=functools.partial(self._warn_unset, instruction),
+        )
+        return configure(state, replace(instruction, pairs=declared))
+
+    def _warn_unset(self, instruction: ins.Instruction, name: str) -> None:
+        self.site.listener(Warned("UndefinedVar", f"Usage of undefined variable '${name}'", instruction.where))
+
+    def _origin(self, instruction: ins.Copy) -> Sequence[Layer] | None:
+        """Give the layers that a COPY takes from; None for the build context."""
+        if not instruction.from_stage:
+            return None
+        source = self.plan.source(self.stage, instruction.from_stage, instruction.where)
+        if isinstance(source, Stage):
+            return self.site.stage(source.index).layers
+        return self.site.image(source).layers
+
+    def _step(
+        self,
+        instruction: ins.Instruction,
+        position: str,
+        recall: Callable[[], BuildState | None],
+        carry_out: Callable[[Step], BuildState],
+    ) -> BuildState:
+        """Take the step's remembered result, or carry it out, and report which."""
+        known = recall()
+        title = f"[{' '.join(part for part in (self.stage.label, position) if part)}] {instruction.text}"
+        step = Step(self.number(), title, instruction.where)
+        if known is not None:
+            self.site.listener(StepCached(step))
+            return known
+        with reported(self.site.listener, step):
+            return carry_out(step)

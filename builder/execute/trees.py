@@ -1,0 +1,61 @@
+"""The merged trees of images, each layer's index read once and kept beside its blob."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from typing import TYPE_CHECKING
+
+from layers.changeset.tree import Tree, dump_index, index_layer, load_index
+from layers.compression import open_reader
+from layers.config import chain_ids
+from layers.errors import InvalidError
+from layers.mediatype import layer_compression
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from layers.changeset.tree import LayerIndex
+    from layers.digest import Digest
+    from layers.image import Layer
+    from layers.store.layout import Layout
+
+_KIND = "index"
+
+
+class Trees:
+    """Gives the tree of a stack of layers; for several threads."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._known: dict[Digest, Tree] = {}
+        self._lock = threading.Lock()
+
+    def tree(self, layers: Sequence[Layer]) -> Tree:
+        """Give the merged tree of these layers, oldest first."""
+        chains = chain_ids(tuple(layer.diff_id for layer in layers))
+        with self._lock:
+            start = len(layers)
+            while start and chains[start - 1] not in self._known:
+                start -= 1
+            tree = self._known[chains[start - 1]] if start else Tree.empty()
+            for layer, chain in zip(layers[start:], chains[start:], strict=True):
+                tree = tree.apply(self.index(layer).entries)
+                self._known[chain] = tree
+        return tree
+
+    def index(self, layer: Layer) -> LayerIndex:
+        """Give what a layer holds: kept from an earlier time, or else read from its tar."""
+        kept = self._layout.read_side(layer.descriptor.digest, _KIND)
+        if kept is not None:
+            with contextlib.suppress(InvalidError):  # of another version, or damaged: the layer itself tells
+                return load_index(kept)
+        compression = layer_compression(layer.descriptor.media_type)
+        with layer.open() as blob, open_reader(blob, compression) as tar:
+            index = index_layer(tar)
+        self.keep(layer.descriptor.digest, index)
+        return index
+
+    def keep(self, blob: Digest, index: LayerIndex) -> None:
+        """Keep the index of a layer that was just written."""
+        self._layout.write_side(blob, _KIND, dump_index(index))

@@ -1,0 +1,231 @@
+"""A build from its Dockerfile to its image: parse, plan, find the bases, carry out the stages, finish, export."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from builder.dockerfile import instructions as ins
+from builder.dockerfile.parse import parse, parse_trigger
+from builder.dockerfile.plan import SCRATCH, Plan, Stage, plan
+from builder.errors import BuildError, CancelledError, IsolationError
+from builder.events import Step, Warned, reported
+from builder.execute.site import Site
+from builder.execute.stage import StageRun
+from builder.execute.state import from_image, from_scratch, from_stage
+from builder.execute.times import dated, parse_epoch
+from builder.execute.trees import Trees
+from layers import mutate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from builder.bases import Bases
+    from builder.cache.cache import Cache
+    from builder.context.fingerprint import Memo
+    from builder.context.select import Files
+    from builder.events import Listener
+    from builder.execute.machine import Machine
+    from builder.execute.site import Settings
+    from builder.execute.state import BuildState
+    from builder.export.exporter import Exporter
+    from layers.image import Image
+    from layers.mutate import Family
+    from layers.platform import Platform
+    from layers.reference import Reference
+    from layers.store.layout import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is to be built."""
+
+    dockerfile: bytes
+    file: str
+    """The Dockerfile's name in messages."""
+    context: Files
+    platform: Platform
+    build_platform: Platform
+    settings: Settings
+    target: str | None = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    media_types: Family = "oci"
+    names: tuple[Reference, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a build works with."""
+
+    layout: Layout
+    cache: Cache
+    bases: Bases
+    machine: Callable[[], Machine]
+    """Makes what runs processes; called at most once, while there is one thread."""
+    scratch: Path
+    memo: Memo
+    listener: Listener
+    number: Callable[[], int]
+    exporters: Sequence[Exporter] = ()
+
+
+def build(request: Request, tools: Tools) -> Image:
+    """Build an image and bring it where it was asked to go.
+
+    Raises:
+        BuildError: says what failed, where in the Dockerfile, and how to fix it.
+        LayersError: the store or a registry gave way.
+    """
+    dockerfile = parse(request.dockerfile, request.file)
+    for rule, message, where in dockerfile.warnings:
+        tools.listener(Warned(rule, message, where))
+    settings = request.settings
+    planned = plan(
+        dockerfile,
+        target=request.target,
+        build_args=settings.arguments,
+        platform=request.platform,
+        build_platform=request.build_platform,
+    )
+    if planned.source_date_epoch is not None:
+        settings = replace(settings, epoch=parse_epoch(planned.source_date_epoch))
+    state = _Build(request, tools, planned, settings).run()
+    image = finish(request, settings, state)
+    for exporter in tools.exporters:
+        with reported(tools.listener, Step(tools.number(), exporter.title)):
+            exporter.export(image, request.names)
+    return image
+
+
+def finish(request: Request, settings: Settings, state: BuildState) -> Image:
+    """Give the image of a finished state: times filled in, ``--label`` and ``--annotation`` set."""
+    container = replace(state.container, labels={**state.container.labels, **settings.labels})
+    config = dated(replace(state.config, config=container), state.inherited, settings.epoch)
+    return mutate.assemble(config, state.layers, media_types=request.media_types, annotations=request.annotations)
+
+
+class _Build:
+    """The stages of one build, each begun as soon as those it needs are done."""
+
+    def __init__(self, request: Request, tools: Tools, planned: Plan, settings: Settings) -> None:
+        self._request = request
+        self._tools = tools
+        self._plan = planned
+        self._stopped = threading.Event()
+        self._machine: Machine | IsolationError | None = None
+        self._states: dict[int, Future[BuildState]] = {}
+        self._triggers: dict[Stage, tuple[ins.Instruction, ...]] = {}
+        self._site = Site(
+            layout=tools.layout,
+            cache=tools.cache,
+            context=request.context,
+            trees=Trees(tools.layout),
+            machine=self._running_machine,
+            scratch=tools.scratch,
+            memo=tools.memo,
+            listener=tools.listener,
+            settings=settings,
+            stage=lambda index: self._states[index].result(),
+            image=lambda name: tools.bases.image(name, request.platform),
+        )
+
+    def run(self) -> BuildState:
+        """Carry out all stages that the target needs and give the target's state."""
+        self._prepare_machine(self._plan.reachable())
+        stages = self._needed()
+        self._prepare_machine(stages)
+        if len(stages) == 1:
+            return self._stage(stages[0])
+        with ThreadPoolExecutor(max_workers=len(stages)) as pool:
+            try:
+                for stage in stages:
+                    self._states[stage.index] = Future()
+                running = [pool.submit(self._fulfil, stage) for stage in stages]
+                done, _ = wait(running, return_when=FIRST_EXCEPTION)
+                _raise_first(done)
+            except BaseException:
+                self._stop()
+                raise
+        return self._states[self._plan.target.index].result()
+
+    def _needed(self) -> list[Stage]:
+        """Give the stages to carry out, each after those it needs; pull the bases and read their triggers."""
+        order: dict[Stage, None] = {}
+
+        def visit(stage: Stage) -> None:
+            if stage in order:
+                return
+            triggers = self._plan.triggers(stage)
+            if isinstance(stage.base, str) and stage.base != SCRATCH:
+                try:
+                    image = self._tools.bases.image(stage.base, stage.platform)
+                except BuildError as error:
+                    error.where = error.where or stage.where
+                    error.hint = self._plan.hint(stage.base) or error.hint
+                    raise
+                triggers = tuple(parse_trigger(each, stage.where) for each in image.config.config.on_build)
+            self._triggers[stage] = triggers
+            for needed in self._plan.dependencies(stage, triggers):
+                if isinstance(needed, Stage):
+                    visit(needed)
+            order[stage] = None
+
+        visit(self._plan.target)
+        return list(order)
+
+    def _prepare_machine(self, stages: Sequence[Stage]) -> None:
+        """Enter namespaces, where a stage will want to run something and while there are no threads."""
+        if self._machine is not None:
+            return
+        todo = (each for stage in stages for each in (*stage.instructions, *self._triggers.get(stage, ())))
+        if any(isinstance(each, ins.Run) for each in todo):
+            try:
+                self._machine = self._tools.machine()
+            except IsolationError as error:
+                self._machine = error  # perhaps every RUN's result is known
+
+    def _running_machine(self) -> Machine:
+        if isinstance(self._machine, IsolationError):
+            raise IsolationError(self._machine.message, hint=self._machine.hint)
+        assert self._machine is not None
+        return self._machine
+
+    def _fulfil(self, stage: Stage) -> None:
+        try:
+            self._states[stage.index].set_result(self._stage(stage))
+        except BaseException as error:
+            self._states[stage.index].set_exception(error)
+            raise
+
+    def _stage(self, stage: Stage) -> BuildState:
+        if isinstance(stage.base, Stage):
+            state = from_stage(self._states[stage.base.index].result())
+        elif stage.base == SCRATCH:
+            state = from_scratch(stage.platform)
+        else:
+            state = from_image(self._tools.bases.image(stage.base, stage.platform), stage.platform)
+        run = StageRun(self._site, self._plan, stage, self._tools.number, self._stopped)
+        return run.run(state, self._triggers[stage])
+
+    def _stop(self) -> None:
+        self._stopped.set()
+        if self._machine is not None and not isinstance(self._machine, IsolationError):
+            self._machine.stop()
+
+
+def _raise_first(done: set[Future[None]]) -> None:
+    """Raise what a stage failed of; that others were ended because of it is not worth telling."""
+    errors = [error for future in done if (error := future.exception()) is not None]
+    causes = [error for error in errors if not isinstance(error, CancelledError)]
+    if errors:
+        raise (causes or errors)[0]
+
+
+def counter() -> Callable[[], int]:
+    """Give a function that counts from 1, for several threads."""
+    numbers = itertools.count(1)
+    return lambda: next(numbers)
