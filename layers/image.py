@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from layers.platform import Platform
 
-_IMAGE_CONFIGS = frozenset({mediatype.OCI_CONFIG, mediatype.DOCKER_CONFIG})
 _MAX_NESTING = 4
 
 
@@ -221,7 +220,7 @@ def load(content: Content, descriptor: Descriptor, *, depth: int = 0) -> Image |
 
 
 def _blob_layers(content: Content, manifest: Manifest, config: bytes) -> tuple[BlobLayer, ...]:
-    if manifest.config.media_type not in _IMAGE_CONFIGS:
+    if manifest.config.media_type not in mediatype.CONFIGS:
         return tuple(BlobLayer(content, each, each.digest) for each in manifest.layers)
     diff_ids = ImageConfig.from_bytes(config).diff_ids
     if len(diff_ids) != len(manifest.layers):
