@@ -173,16 +173,22 @@ def _upload(repository: Repository, blobs: dict[Digest, _Blob], concurrency: int
             if progress:
                 progress(digest, done, size)
 
-        report(0)
-        if not repository.upload_blob(blob.descriptor, blob.open, mount_from=blob.mount_from, report=report):
-            report(size)
+        try:
+            report(0)
+            if not repository.upload_blob(blob.descriptor, blob.open, mount_from=blob.mount_from, report=report):
+                report(size)
+        except BaseException:
+            stopped.set()
+            raise
 
     with ThreadPoolExecutor(max(1, concurrency), thread_name_prefix="push") as pool:
         futures = [pool.submit(upload, blob) for blob in blobs.values()]
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            wait(futures, return_when=FIRST_EXCEPTION)
         finally:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
-    for future in done:
-        future.result()
+    errors = [future.exception() for future in futures if not future.cancelled()]
+    for error in errors:
+        if error is not None and not isinstance(error, _Stopped):
+            raise error

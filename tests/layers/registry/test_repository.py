@@ -16,15 +16,13 @@ from layers.model import Descriptor
 from layers.platform import Platform
 from layers.reference import Reference
 from layers.registry.assemble import Document
-from layers.registry.client import Client
-from layers.registry.response import TransportError
 from layers.registry.transfer import pull
-from tests.support.faults import drop_after, hang_up, stall, status, with_headers
+from tests.support.faults import drop_after, status, with_headers
 from tests.support.images import AMD64, ARM64, content_of, image, index, layer, layer_of_tar
 
 if TYPE_CHECKING:
+    from layers.registry.client import Client
     from layers.registry.repository import Repository
-    from layers.registry.settings import Settings
     from tests.support.registry import Registry
 
 BIG = layer_of_tar(bytes(range(256)) * 16384, "none")
@@ -49,11 +47,6 @@ def put(registry: Registry, document: dict[str, Any] | bytes, media_type: str = 
     stored.manifests[str(digest)] = (content, media_type)
     stored.tags["1"] = str(digest)
     return digest
-
-
-def read(app: Repository, descriptor: Descriptor) -> bytes:
-    with app.open_blob(descriptor) as reader:
-        return b"".join(iter(lambda: reader.read(100_000), b""))
 
 
 def test_a_tag_resolves_without_fetching(registry: Registry, app: Repository) -> None:
@@ -261,90 +254,6 @@ def test_manifest_and_config_agree(registry: Registry, app: Repository) -> None:
         app.image("1")
 
 
-@pytest.mark.parametrize("ranges", [True, False])
-def test_a_dropped_blob_goes_on_where_it_broke(registry: Registry, app: Repository, *, ranges: bool) -> None:
-    """With ranges only the rest is sent; without, what is known is passed over."""
-    registry.ranges = ranges
-    registry.add(image(BIG))
-    registry.fault("GET", "/blobs/", drop_after(MIB + 17), times=3 if ranges else 1)
-    assert BIG.content == read(app, BIG.descriptor)
-    asked = [each.headers.get("range") for each in registry.asked("GET", "/blobs/")]
-    steps = [None, *(f"bytes={(MIB + 17) * i}-" for i in range(1, 4))]
-    assert (steps if ranges else [None, f"bytes={MIB + 17}-"]) == asked
-
-
-def test_a_connection_that_breaks_without_progress_is_given_up(registry: Registry, app: Repository) -> None:
-    registry.add(image(BIG))
-    registry.fault("GET", "/blobs/", drop_after(100), times=99)
-    with pytest.raises(TransportError, match="broke"):
-        read(app, BIG.descriptor)
-    assert 3 == len(registry.asked("GET", "/blobs/"))
-
-
-def test_a_resume_survives_a_refused_connection(registry: Registry, app: Repository) -> None:
-    registry.add(image(BIG))
-    registry.fault("GET", "/blobs/", drop_after(2 * MIB))
-    registry.fault("GET", "/blobs/", hang_up)
-    registry.fault("GET", "/blobs/", status(503))
-    assert BIG.content == read(app, BIG.descriptor)
-
-
-def test_a_stalled_blob_is_asked_for_again(registry: Registry, settings: Settings) -> None:
-    registry.add(image(BIG))
-    registry.fault("GET", "/blobs/", stall)
-    with Client(replace(settings, read_timeout=0.2)) as client:
-        assert BIG.content == read(client.repository(of(registry)), BIG.descriptor)
-
-
-@pytest.mark.parametrize("text", ["bytes 0-4194303/4194304", "bytes 1048576-4194303/9", "nonsense", ""])
-def test_a_wrong_range_is_not_taken(registry: Registry, app: Repository, text: str) -> None:
-    registry.add(image(BIG))
-    registry.fault("GET", "/blobs/", drop_after(MIB))
-    registry.fault("GET", "/blobs/", with_headers(Content_Range=text))
-    with pytest.raises(RegistryError, match="asked for bytes 1048576-"):
-        read(app, BIG.descriptor)
-
-
-def test_wrong_content_is_found_at_the_end(registry: Registry, app: Repository) -> None:
-    registry.add(image(BIG))
-    wrong = BIG.content[:-1] + b"\0"
-    registry.repository("app").blobs[str(BIG.descriptor.digest)] = wrong
-    with pytest.raises(VerificationError, match=f"expected {BIG.descriptor.digest}, got {Digest.of(wrong)}"):
-        read(app, BIG.descriptor)
-
-
-def test_a_wrong_length_is_found_at_the_start(registry: Registry, app: Repository) -> None:
-    registry.add(image(BIG))
-    registry.repository("app").blobs[str(BIG.descriptor.digest)] = BIG.content + b"more"
-    with pytest.raises(VerificationError, match="expected 4194304, got 4194308"), app.open_blob(BIG.descriptor):
-        pass
-
-
-@pytest.mark.parametrize("length", [MIB, 5 * MIB])
-def test_a_length_that_is_not_told_is_counted(registry: Registry, app: Repository, length: int) -> None:
-    content = (BIG.content * 2)[:length]
-    answer = status(200, content, Content_Length="", Connection="close")
-    registry.fault("GET", "/blobs/", answer, times=9)
-    with pytest.raises((VerificationError, TransportError), match=r"longer than promised|ended after|ended early"):
-        read(app, BIG.descriptor)
-
-
-def test_blobs_may_be_elsewhere(registry: Registry, storage: Registry, app: Repository) -> None:
-    stored = image(BIG)
-    registry.add(stored)
-    storage.add(stored, "cdn")
-    digest = BIG.descriptor.digest
-    registry.fault("GET", "/blobs/", status(307, Location=f"{storage.url}/v2/cdn/blobs/{digest}?sig=x"), times=9)
-    storage.fault("GET", "/blobs/", drop_after(2 * MIB))
-    assert BIG.content == read(app, BIG.descriptor)
-    assert [None, f"bytes={2 * MIB}-"] == [each.headers.get("range") for each in storage.seen]
-
-
-def test_an_empty_blob_is_read(registry: Registry, app: Repository) -> None:
-    registry.repository("app").blobs[str(Digest.of(b""))] = b""
-    assert b"" == read(app, Descriptor("", Digest.of(b""), 0))
-
-
 def test_tags_come_page_by_page(registry: Registry, app: Repository) -> None:
     registry.page = 2
     for tag in "abcde":
@@ -383,47 +292,3 @@ def test_a_manifest_is_deleted(registry: Registry, app: Repository) -> None:
     app.delete(digest)
     with pytest.raises(NotFoundError):
         app.resolve("1")
-
-
-def test_a_mirror_is_asked_first(registry: Registry, storage: Registry, settings: Settings) -> None:
-    stored = image(layer())
-    registry.add(stored)
-    storage.add(stored, "cache/app")
-    mirrored = replace(settings, mirrors={registry.address: (f"{storage.address}/cache",)})
-    with Client(mirrored) as client:
-        assert content_of(stored) == content_of(pull(of(registry), client=client))
-    assert [] == registry.seen
-
-
-def test_what_a_mirror_lacks_comes_from_the_registry(registry: Registry, storage: Registry, settings: Settings) -> None:
-    stored = image(layer())
-    registry.add(stored)
-    storage.add(stored)
-    storage.repository("app").blobs.clear()
-    with Client(replace(settings, mirrors={registry.address: (storage.address,)})) as client:
-        assert content_of(stored) == content_of(pull(of(registry), client=client))
-    assert [] == registry.asked("GET", "/manifests/")
-
-
-def test_a_mirror_that_is_down_is_asked_once(registry: Registry, settings: Settings) -> None:
-    stored = image(layer())
-    registry.add(stored)
-    with Client(replace(settings, mirrors={registry.address: ("127.0.0.1:1",)})) as client:
-        assert content_of(stored) == content_of(pull(of(registry), client=client))
-        assert not client.repository(of(registry)).session.mirrors(registry.address)
-
-
-def test_a_mirror_that_lies_is_passed_over(registry: Registry, storage: Registry, settings: Settings) -> None:
-    digest = registry.add(image(layer({"right": b""})))
-    wrong = image(layer({"wrong": b""}))
-    storage.repository("app").manifests[str(digest)] = (wrong.manifest_bytes, mediatype.OCI_MANIFEST)
-    with Client(replace(settings, mirrors={registry.address: (storage.address,)})) as client:
-        assert digest == client.repository(of(registry)).image(digest).digest
-
-
-def test_a_search_goes_through_the_catalog(registry: Registry, client: Client) -> None:
-    registry.page = 1
-    for name in ("team/app", "team/web", "other/APP-less"[:9].lower(), "apple"):
-        registry.add(image(layer()), name)
-    assert ["apple", "other/app", "team/app"] == [each.name for each in client.search("app", registry=registry.address)]
-    assert 2 == len(client.search("app", 2, registry=registry.address))

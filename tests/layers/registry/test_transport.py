@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from layers.errors import RegistryError
+from layers.errors import InvalidError, RegistryError
 from layers.registry.client import Client
 from layers.registry.credentials import Credential
 from layers.registry.response import TransportError, join, public_url
@@ -158,7 +158,7 @@ def test_authorities_come_from_a_file(certificate: Path, settings: Settings) -> 
     with Registry(tls=certificate) as registry:
         with Client(replace(settings, ca_file=str(certificate))) as client:
             client.ping(registry.address)
-        with Client(replace(settings, ca_file="/nowhere")) as client, pytest.raises(RegistryError, match="/nowhere"):
+        with Client(replace(settings, ca_file="/nowhere")) as client, pytest.raises(InvalidError, match="/nowhere"):
             client.ping(registry.address)
 
 
