@@ -113,3 +113,11 @@ def from_stat(path: bytes, info: os.stat_result, linkname: bytes = b"", xattrs: 
         os.minor(device),
         xattrs,
     )
+
+
+def keeps_xattr(name: str) -> bool:
+    """Tell whether a layer holds this extended attribute: capabilities, and users' own ones but overlayfs's marks.
+
+    The others say something of the host: labels, access lists, marks of its file systems.
+    """
+    return name == "security.capability" or (name.startswith("user.") and not name.startswith("user.overlay."))

@@ -1,0 +1,299 @@
+"""Put a layer's entries into a directory, one after the other.
+
+Whatever happens is below the directory: parents are entered by descriptor, and no last component that is a link is
+followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from hashlib import sha256
+from typing import TYPE_CHECKING, Self
+
+from layers.changeset.directories import Directories, is_whiteout, remove
+from layers.changeset.entry import keeps_xattr
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container
+    from pathlib import Path
+    from types import TracebackType
+
+    from layers.changeset.entry import Content, Entry
+
+_CHUNK = 1024 * 1024
+_SECOND = 1_000_000_000
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_TYPES = {"character": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO}
+_OWNER_ALL = 0o700
+_IMPLIED_MODE = 0o755
+
+
+class Target:
+    """A root file system, or a lower directory of an overlay, that one layer is put into."""
+
+    def __init__(
+        self,
+        root: Path,
+        opaque: str | None,
+        *,
+        same_owner: bool,
+        hashing: bool,
+        skipped: Callable[[Entry, OSError], None] | None,
+    ) -> None:
+        """Open the directory; ``opaque`` is the attribute that marks opaque directories, None outside overlays."""
+        self._dirs = Directories(root, self._make_directory)
+        self._opaque = opaque
+        self._same_owner = same_owner
+        self._hashing = hashing
+        self._skipped = skipped
+        self._own: set[bytes] = set()
+        self._times: dict[bytes, int] = {}
+        self._modes: dict[bytes, int] = {}
+
+    def put(self, entry: Entry, content: Content) -> bytes:
+        """Make what the entry says, in place of what is there; give the content's digest if hashing a file.
+
+        Raises:
+            OSError: the disk refuses, or a parent is no directory.
+        """
+        parent, _, name = entry.path.rpartition(b"/")
+        if not name:
+            return b""
+        real, directory = self._enter(parent)
+        path = entry.path if real == parent else _join(real, name)
+        self._own.add(path)
+        kind = entry.kind
+        if kind == "file":
+            return self._put_file(entry, content, directory, path)
+        if kind == "directory":
+            self._put_directory(entry, directory, path)
+        elif kind == "hardlink":
+            self._put_link(entry, directory, path)
+        else:
+            self._put_special(entry, directory, path)
+        return b""
+
+    def hide(self, path: bytes) -> None:
+        """Hide what was at ``path`` before this layer.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        parent, _, name = path.rpartition(b"/")
+        try:
+            real, directory = self._enter(parent, make=self._opaque is not None)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        path = _join(real, name)
+        self._remove(directory, name, path, self._own)
+        if self._opaque is None:
+            return
+        if path not in self._own:
+            try:
+                os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
+            except FileExistsError:
+                # a parent of what this layer has put there is left
+                self._mark_opaque(path)
+        elif stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            self._mark_opaque(path)
+
+    def hide_below(self, path: bytes) -> None:
+        """Hide what the directory ``path`` held before this layer.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        try:
+            real, directory = self._enter(path, make=self._opaque is not None)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        for each in os.listdir(directory):
+            name = os.fsencode(each)
+            self._remove(directory, name, _join(real, name), self._own)
+        if self._opaque is not None:
+            self._mark_opaque(real)
+
+    def finish(self) -> None:
+        """Set what putting files into directories has changed: their times, and modes that lock the owner out.
+
+        Raises:
+            OSError: the disk refuses.
+        """
+        for path, time in sorted(self._times.items()):
+            os.utime(self._dirs.enter(path, make=False)[1], ns=(time, time))
+        # children first: their parents may no longer be entered afterwards
+        for path, mode in sorted(self._modes.items(), reverse=True):
+            os.fchmod(self._dirs.enter(path, make=False)[1], mode)
+
+    def _enter(self, path: bytes, *, make: bool = True) -> tuple[bytes, int]:
+        """Enter a directory that is about to be changed, and remember its time."""
+        real, directory = self._dirs.enter(path, make=make)
+        if real not in self._times:
+            self._times[real] = os.fstat(directory).st_mtime_ns
+        return real, directory
+
+    def _put_file(self, entry: Entry, content: Content, directory: int, path: bytes) -> bytes:
+        name = path.rpartition(b"/")[2]
+        try:
+            file = os.open(name, _NEW, 0o600, dir_fd=directory)
+        except FileExistsError:
+            self._remove(directory, name, path)
+            file = os.open(name, _NEW, 0o600, dir_fd=directory)
+        try:
+            hashed = sha256() if self._hashing else None
+            left = entry.size
+            while left:
+                data = content.read(min(left, _CHUNK))
+                left -= len(data)
+                if hashed is not None:
+                    hashed.update(data)
+                written = os.write(file, data)
+                while written < len(data):
+                    written += os.write(file, data[written:])
+            self._finish(entry, file)
+            time = entry.mtime * _SECOND
+            os.utime(file, ns=(time, time))
+        finally:
+            os.close(file)
+        return hashed.digest() if hashed is not None else b""
+
+    def _put_directory(self, entry: Entry, directory: int, path: bytes) -> None:
+        name = path.rpartition(b"/")[2]
+        is_new, hides = True, False
+        try:
+            os.mkdir(name, _OWNER_ALL, dir_fd=directory)
+        except FileExistsError:
+            is_new = not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+            if is_new:
+                self._remove(directory, name, path)
+                os.mkdir(name, _OWNER_ALL, dir_fd=directory)
+                # what was replaced here hid what lower directories have at this path
+                hides = self._opaque is not None
+        _, own = self._dirs.enter(path, make=False)
+        if hides:
+            self._mark_opaque(path)
+        if not is_new:
+            for attribute in os.listxattr(own):
+                if keeps_xattr(attribute) and attribute not in entry.xattrs:
+                    os.removexattr(own, attribute)
+        if entry.mode & _OWNER_ALL != _OWNER_ALL and os.geteuid() != 0:
+            self._modes[path] = entry.mode
+            entry = entry._replace(mode=entry.mode | _OWNER_ALL)
+        self._finish(entry, own)
+        self._times[path] = entry.mtime * _SECOND
+
+    def _put_link(self, entry: Entry, directory: int, path: bytes) -> None:
+        name = path.rpartition(b"/")[2]
+        parent, _, linked = entry.linkname.rpartition(b"/")
+        held = os.dup(directory)
+        try:
+            real, source = self._dirs.enter(parent, make=False)
+            if _join(real, linked) == path:
+                return
+            info = os.stat(linked, dir_fd=source, follow_symlinks=False)
+            if stat.S_ISDIR(info.st_mode) or is_whiteout(info):
+                raise FileNotFoundError(errno.ENOENT, "it links to what is no file")
+            try:
+                os.link(linked, name, src_dir_fd=source, dst_dir_fd=held, follow_symlinks=False)
+            except FileExistsError:
+                self._remove(held, name, path)
+                _, source = self._dirs.enter(parent, make=False)
+                os.link(linked, name, src_dir_fd=source, dst_dir_fd=held, follow_symlinks=False)
+        finally:
+            os.close(held)
+
+    def _put_special(self, entry: Entry, directory: int, path: bytes) -> None:
+        """Make a symbolic link, a device or a named pipe."""
+        name = path.rpartition(b"/")[2]
+        try:
+            try:
+                _make_special(entry, directory, name)
+            except FileExistsError:
+                self._remove(directory, name, path)
+                _make_special(entry, directory, name)
+        except PermissionError as error:
+            if self._skipped is None or entry.kind not in {"character", "block"}:
+                raise
+            self._skipped(entry, error)
+            self._own.discard(path)
+            return
+        if self._same_owner:
+            os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
+        if entry.kind != "symlink":
+            os.chmod(name, entry.mode, dir_fd=directory)
+        time = entry.mtime * _SECOND
+        os.utime(name, ns=(time, time), dir_fd=directory, follow_symlinks=False)
+
+    def _finish(self, entry: Entry, descriptor: int) -> None:
+        """Give a file or directory what its entry says of it."""
+        if self._same_owner:
+            os.fchown(descriptor, entry.uid, entry.gid)
+        # after fchown, which clears setuid, setgid and capabilities
+        os.fchmod(descriptor, entry.mode)
+        for attribute, value in entry.xattrs.items():
+            if keeps_xattr(attribute):
+                try:
+                    os.setxattr(descriptor, attribute, value)
+                except OSError as error:
+                    if self._skipped is not None:
+                        self._skipped(entry, error)
+                    elif error.errno != errno.ENOTSUP:
+                        raise
+
+    def _make_directory(self, parent: int, name: bytes, path: bytes) -> None:
+        """Make a parent that no entry describes."""
+        hides = False
+        try:
+            if self._opaque is not None and is_whiteout(os.stat(name, dir_fd=parent, follow_symlinks=False)):
+                os.unlink(name, dir_fd=parent)
+                hides = True
+        except FileNotFoundError:
+            pass
+        try:
+            os.mkdir(name, dir_fd=parent)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+        if self._same_owner:
+            os.chown(name, 0, 0, dir_fd=parent, follow_symlinks=False)
+        os.chmod(name, _IMPLIED_MODE, dir_fd=parent)
+        self._times[path] = 0
+        if hides:
+            self._mark_opaque(path)
+
+    def _mark_opaque(self, path: bytes) -> None:
+        assert self._opaque is not None
+        os.setxattr(self._dirs.enter(path, make=False)[1], self._opaque, b"y")
+
+    def _remove(self, directory: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -> None:
+        self._dirs.forget(path)
+        if remove(directory, name, path, keep):
+            below = path + b"/"
+            for each in [each for each in self._times if each == path or each.startswith(below)]:
+                if each not in keep:
+                    del self._times[each]
+                    self._modes.pop(each, None)
+
+    def close(self) -> None:
+        """Close all that is open."""
+        self._dirs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _make_special(entry: Entry, directory: int, name: bytes) -> None:
+    if entry.kind == "symlink":
+        os.symlink(entry.linkname, name, dir_fd=directory)
+    else:
+        os.mknod(name, _TYPES[entry.kind] | 0o600, os.makedev(entry.major, entry.minor), dir_fd=directory)
+
+
+def _join(parent: bytes, name: bytes) -> bytes:
+    return parent + b"/" + name if parent else name
