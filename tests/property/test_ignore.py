@@ -109,5 +109,5 @@ def test_any_bytes_are_an_ignore_file_or_a_context_error_with_its_line(content: 
         Ignore.parse(content, "x").excludes(b"a/b")
     except ContextError as error:
         where = error.where
-        assert where is not None  # noqa: PT017 - most content is fine
+        assert where is not None
     assert where is None or where.file == "x"
