@@ -135,19 +135,24 @@ def declare(
     """Give the names that an ARG of a stage declares, each with its value or None where it has none.
 
     ``--build-arg`` wins over the default; without a default the global value counts. Each sees those before it on the
-    line, as ENV does not.
+    line, as ENV does not. ``unset`` is not called with a name that the line declares before.
 
     Raises:
         DockerfileError: a default that cannot be expanded; says where.
     """
     values = dict(env)
     declared: list[tuple[str, str | None]] = []
+
+    def unset_before(name: str) -> None:
+        if unset and all(name != earlier for earlier, _ in declared):
+            unset(name)
+
     for name, default in instruction.pairs:
         value = build_args.get(name)
         if value is None and default is None:
             value = global_arguments.get(name)
         elif value is None and default is not None:
-            value = expand_word(default, values, escape, unset=unset, where=instruction.where)
+            value = expand_word(default, values, escape, unset=unset_before, where=instruction.where)
         if value is not None:
             values[name] = value
         declared.append((name, value))

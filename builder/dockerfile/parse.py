@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from builder.dockerfile.arguments import split_name
 from builder.dockerfile.instructions import Arg, From
 from builder.dockerfile.read import read_instruction, refuse_trigger
+from builder.dockerfile.rules import Finding
 from builder.dockerfile.source import read_source
 from builder.errors import DockerfileError, SourceRange
 
@@ -16,14 +17,6 @@ if TYPE_CHECKING:
 
     from builder.dockerfile.instructions import Instruction
     from builder.dockerfile.source import Line
-
-
-class ParseWarning(NamedTuple):
-    """What was read but should have been written otherwise."""
-
-    rule: str
-    message: str
-    where: SourceRange
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +38,7 @@ class Dockerfile:
     arguments: tuple[Arg, ...]
     """The ARGs before the first FROM."""
     stages: tuple[SourceStage, ...]
-    warnings: tuple[ParseWarning, ...]
+    warnings: tuple[Finding, ...]
     source: tuple[str, ...]
     """The lines of the file, for :func:`excerpt`."""
     lines: tuple[Line, ...]
@@ -85,10 +78,7 @@ def parse(content: bytes, file: str = "Dockerfile") -> Dockerfile:
         source.escape,
         tuple(arguments),
         tuple(SourceStage(i, origin, tuple(body)) for i, (origin, body) in enumerate(stages)),
-        tuple(
-            ParseWarning("NoEmptyContinuation", "Empty continuation line", where)
-            for where in source.empty_continuations
-        ),
+        tuple(Finding("NoEmptyContinuation", "Empty continuation line", where) for where in source.empty_continuations),
         source.physical,
         source.lines,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,10 +12,13 @@ if TYPE_CHECKING:
 _MAX_WORD = 64
 """A longer word is no slip of the pen, and comparing takes time by the square."""
 
+_MAX_NAMES = 1000
+"""Names that are compared; a Dockerfile may set any number."""
+
 
 def nearest(word: str, names: Iterable[str]) -> str:
     """Give the name most like the word, or "" where none is near or the word itself is among them."""
-    names = list(names)
+    names = list(islice(names, _MAX_NAMES))
     if len(word) > _MAX_WORD or word in names:
         return ""
     folded = {name.lower(): name for name in names}
