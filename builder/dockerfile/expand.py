@@ -142,9 +142,10 @@ def declare(
     """
     values = dict(env)
     declared: list[tuple[str, str | None]] = []
+    names: set[str] = set()
 
     def unset_before(name: str) -> None:
-        if unset and all(name != earlier for earlier, _ in declared):
+        if unset and name not in names:
             unset(name)
 
     for name, default in instruction.pairs:
@@ -156,4 +157,5 @@ def declare(
         if value is not None:
             values[name] = value
         declared.append((name, value))
+        names.add(name)
     return tuple(declared)
