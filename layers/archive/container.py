@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import tarfile
+from contextlib import closing
 from typing import IO, TYPE_CHECKING
 
+from layers.compression import read_ahead
 from layers.errors import VerificationError
 
 if TYPE_CHECKING:
@@ -56,9 +58,11 @@ class TarWriter:
 
     def _copy(self, reader: Reader) -> int:
         size = 0
-        while data := reader.read(_CHUNK):
-            self._sink.write(data)
-            size += len(data)
+        # what is read is hashed as well: both go on beside the writing
+        with closing(read_ahead(iter(lambda: reader.read(_CHUNK), b""))) as chunks:
+            for data in chunks:
+                self._sink.write(data)
+                size += len(data)
         return size
 
     def _start(self, name: str, size: int) -> None:

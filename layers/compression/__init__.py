@@ -6,7 +6,7 @@ threads or processors. Reading finds the compression from the first bytes.
 Spec: image-spec/layer.md, "+gzip Media Types" and "+zstd Media Types".
 """
 
-from layers.compression.read import ArchiveCompression, open_reader, sniff
+from layers.compression.read import ArchiveCompression, open_reader, read_ahead, sniff
 from layers.compression.write import BlockWriter, Compressed
 
-__all__ = ["ArchiveCompression", "BlockWriter", "Compressed", "open_reader", "sniff"]
+__all__ = ["ArchiveCompression", "BlockWriter", "Compressed", "open_reader", "read_ahead", "sniff"]

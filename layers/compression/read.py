@@ -74,7 +74,7 @@ def open_reader(
     chunks = _DECODERS[compression or found](source)
     if max_size is not None or max_ratio is not None:
         chunks = _limited(chunks, source, max_size, max_ratio)
-    return io.BufferedReader(_ChunkReader(_ahead(chunks)), CHUNK)
+    return io.BufferedReader(_ChunkReader(read_ahead(chunks)), CHUNK)
 
 
 def _article(found: ArchiveCompression) -> str:
@@ -141,8 +141,11 @@ class _ChunkReader(io.RawIOBase):
         super().close()
 
 
-def _ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """Give the same chunks, made ahead in a thread; small content is not worth one."""
+def read_ahead(chunks: Iterator[bytes]) -> Generator[bytes]:
+    """Give the same chunks, made ahead in a thread; small content is not worth one.
+
+    An error is raised where its chunk would have come. The thread ends with the chunks or when this iterator is closed.
+    """
     for _ in range(2):
         chunk = next(chunks, None)
         if chunk is None:
@@ -163,7 +166,7 @@ def _ahead(chunks: Iterator[bytes]) -> Iterator[bytes]:
         except BaseException as error:  # noqa: BLE001  # carried to the caller's thread and raised there
             ready.put(error)
 
-    thread = threading.Thread(target=produce, name="decompress", daemon=True)
+    thread = threading.Thread(target=produce, name="read-ahead", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not None:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import difflib
 import re
 import threading
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from layers import jsonread
+from layers.compression import read_ahead
 from layers.digest import Digest
 from layers.errors import InvalidError, NotFoundError, StoreError, VerificationError
 from layers.image import BlobLayer, Image, Index, check_layers, load
@@ -285,8 +287,12 @@ class Layout:
 
     def _put_layer(self, layer: Layer, stop: threading.Event) -> None:
         # the layer verifies what it reads, so that hashing here would be hashing twice
-        with layer.open() as reader, self.blobs.write(hashing=False) as writer:
-            while data := reader.read(_CHUNK):
+        with (
+            layer.open() as reader,
+            self.blobs.write(hashing=False) as writer,
+            closing(read_ahead(iter(lambda: reader.read(_CHUNK), b""))) as chunks,
+        ):
+            for data in chunks:
                 if stop.is_set():
                     return
                 writer.write(data)
