@@ -155,7 +155,7 @@ class _Chooser:
         resolved = resolve(self.files, path)
         entry = self.files.get(resolved)
         if entry is None:
-            raise self._missing(written, resolved)
+            raise self._missing(written, path, resolved)
         if fixed == len(names):
             return [self._selected(path, resolved, entry, include)]
         try:
@@ -167,7 +167,7 @@ class _Chooser:
             target = resolve(self.files, match)
             entry = self.files.get(target)
             if entry is None:
-                raise self._missing(_shown(match), target)
+                raise self._missing(_shown(match), match, target)
             chosen.append(self._selected(match, target, entry, include))
         return chosen
 
@@ -191,7 +191,7 @@ class _Chooser:
         path = selected.path + b"/" + pattern if selected.path else pattern
         resolved = resolve(self.files, path)
         if self.files.get(resolved) is None:
-            raise self._missing(source, resolved)
+            raise self._missing(source, path, resolved)
         if next(selected.walk(), None) is None:
             hint = "--exclude leaves nothing of it, or a symbolic link is on its way, which --parents does not follow"
             raise ContextError(f'source "{source}" selects nothing in {self.place}', hint=hint)
@@ -217,8 +217,11 @@ class _Chooser:
             if entry is not None and entry.kind == "directory":
                 yield from self._expand(path, globs[1:])
 
-    def _missing(self, source: str, path: bytes) -> ContextError:
+    def _missing(self, source: str, named: bytes, path: bytes) -> ContextError:
         hint = (self.explain(path) if self.explain is not None else "") or self._similar(path)
+        if path != named:
+            leads = f'source "{source}" leads by a symbolic link to "{_shown(path)}", which is not in {self.place}'
+            return ContextError(leads, hint=hint)
         return ContextError(f'source "{source}" is not in {self.place}', hint=hint)
 
     def _similar(self, path: bytes) -> str:

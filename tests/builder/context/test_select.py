@@ -86,7 +86,9 @@ def test_links_inside_a_directory_are_kept(context: LocalContext) -> None:
 def test_a_link_out_of_the_root_ends_at_the_root(context: LocalContext) -> None:
     """``out`` leads to a secret beside the context, which has no such file inside."""
     assert b"secret" == resolve(context, b"out")
-    with pytest.raises(ContextError, match='"out" is not in the build context'):
+    with pytest.raises(
+        ContextError, match='"out" leads by a symbolic link to "secret", which is not in the build context'
+    ):
         select(context, ["out"])
 
 
@@ -103,15 +105,13 @@ def test_a_loop_of_links_is_an_error(context: LocalContext) -> None:
         ("src/mian.c", 'did you mean "src/main.c"?'),
         ("qqqqq", ""),
         ("qqqqq/*.c", ""),
-        ("broken", "did you mean"),
     ],
 )
 def test_a_missing_source_is_an_error_with_a_near_name(context: LocalContext, source: str, hint: str) -> None:
     with pytest.raises(ContextError, match=r"is not in the build context") as caught:
         select(context, [source])
 
-    if source != "broken":
-        assert hint == caught.value.hint
+    assert hint == caught.value.hint
 
 
 def test_an_excluded_source_is_an_error_that_names_the_line(context: LocalContext) -> None:
@@ -190,9 +190,18 @@ def test_parents_keeps_the_directories(context: LocalContext, source: str, expec
     assert sorted(expected) == sorted(taken(select(context, [source], parents=True)))
 
 
-@pytest.mark.parametrize("source", ["src/missing", "missing/./x", "missing/./*", "to-src/main.c"])
-def test_parents_insists_on_a_plain_path(context: LocalContext, source: str) -> None:
-    with pytest.raises(ContextError):
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("src/missing", '"src/missing" is not in'),
+        ("missing/./x", '"missing/./x" is not in'),
+        ("missing/./*", "is not in"),
+        ("broken/./x", 'leads by a symbolic link to "nowhere"'),
+        ("to-src/main.c", "selects nothing"),
+    ],
+)
+def test_parents_insists_on_a_plain_path(context: LocalContext, source: str, said: str) -> None:
+    with pytest.raises(ContextError, match=said):
         select(context, [source], parents=True)
 
 
