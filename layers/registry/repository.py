@@ -35,6 +35,7 @@ Name = str | Digest
 _KNOWN = (mediatype.OCI_INDEX, mediatype.OCI_MANIFEST, mediatype.DOCKER_INDEX, mediatype.DOCKER_MANIFEST)
 _ACCEPT = ", ".join(_KNOWN) + ", */*;q=0.1"
 _NEXT = re.compile(r'<([^>]*)>\s*(?:;[^,]*)?;\s*rel="?next"?')
+_NO_HEAD = frozenset({405, 501})
 _MAX_PAGES = 10_000
 
 
@@ -83,10 +84,10 @@ class Repository:
         return self._read(lambda place: self._head(place, name)) or self.document(name).descriptor
 
     def _head(self, place: _Place, name: Name) -> Descriptor | None:
-        with self._ask(place, "HEAD", "manifests", name, {"Accept": _ACCEPT}) as response:
+        with self._ask(place, "HEAD", "manifests", name, {"Accept": _ACCEPT}, expect=_NO_HEAD) as response:
             digest, size = _content_digest(response), response.length
             media_type = response.header("Content-Type").partition(";")[0].strip()
-        if digest is None or size is None or media_type not in _KNOWN:
+        if response.status in _NO_HEAD or digest is None or size is None or media_type not in _KNOWN:
             return None
         if isinstance(name, Digest) and digest != name:
             raise VerificationError(f"manifest in {self}", expected=name, actual=digest)
@@ -264,14 +265,23 @@ class Repository:
             expect=frozenset({200, 202, 204}),
         ).close()
 
-    def _ask(self, place: _Place, method: str, kind: str, name: Name, headers: dict[str, str]) -> Response:
+    def _ask(
+        self,
+        place: _Place,
+        method: str,
+        kind: str,
+        name: Name,
+        headers: dict[str, str],
+        *,
+        expect: frozenset[int] = frozenset(),
+    ) -> Response:
         return self.session.request(
             place.registry,
             method,
             place.path(kind, name),
             what=self._named(name),
             scopes=place.scopes,
-            expect=frozenset({200, 206} if "Range" in headers else {200}),
+            expect=expect | ({200, 206} if "Range" in headers else {200}),
             headers=headers,
             attempts=place.attempts,
         )

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _BLOCK = 256 << 10
 _CHUNK = 16 << 20
 _MAX_CHUNK = 256 << 20
-_TOO_MUCH_AT_ONCE = frozenset({404, 405, 411, 413, 415, 501})
+_TOO_MUCH_AT_ONCE = frozenset({405, 411, 413, 415, 501})
 """Answers of registries, and of proxies before them, that take a blob in chunks only."""
 _STORED = frozenset({201, 204})
 
@@ -61,7 +61,7 @@ class Upload:
             try:
                 self._send(location)
             except RegistryError as error:
-                if not (isinstance(error, TransportError) or error.status in {404, 408, 416, 429, 500, 502, 503, 504}):
+                if not (isinstance(error, TransportError) or error.status in {408, 416, 429, 500, 502, 503, 504}):
                     raise
                 time.sleep(settings.backoff * 2**attempt)
             else:
@@ -116,8 +116,8 @@ class Upload:
         body = Body(self.descriptor.size, self._chunks)
         target = _with_digest(location, self.descriptor)
         headers = {"Content-Type": "application/octet-stream"}
+        expect = _STORED | _TOO_MUCH_AT_ONCE | {404}
         try:
-            expect = _STORED | _TOO_MUCH_AT_ONCE
             response = self._request("PUT", target, expect=expect, headers=headers, body=body, attempts=1)
         except BaseException as error:
             self._cancel(location, error)
@@ -126,6 +126,7 @@ class Upload:
             if response.status in _STORED:
                 self._check_stored(response)
                 return
+            self._check_session(response)
         self._cancel(location)
         self._send_chunked()
 
@@ -155,7 +156,8 @@ class Upload:
                 location = self._patch(location, offset, chunk)
                 offset += len(chunk)
             target = _with_digest(location, self.descriptor)
-            with self._request("PUT", target, expect=_STORED, attempts=1) as response:
+            with self._request("PUT", target, expect=_STORED | {404}, attempts=1) as response:
+                self._check_session(response)
                 self._check_stored(response)
         except BaseException as error:
             self._cancel(location, error)
@@ -165,12 +167,19 @@ class Upload:
         """Send one chunk and give the URL for the next."""
         end = offset + len(chunk)
         headers = {"Content-Type": "application/octet-stream", "Content-Range": f"{offset}-{end - 1}"}
-        response = self._request("PATCH", location, expect=frozenset({202}), headers=headers, body=chunk, attempts=1)
+        response = self._request(
+            "PATCH", location, expect=frozenset({202, 404}), headers=headers, body=chunk, attempts=1
+        )
         with response:
+            self._check_session(response)
             stored = re.fullmatch(r"(?:bytes=)?0-([0-9]{1,19})", response.header("Range"))
             if stored and int(stored[1]) != end - 1:
                 raise TransportError(f"the upload session has {int(stored[1]) + 1} bytes, {end} were sent")
             return _location(response)
+
+    def _check_session(self, response: Response) -> None:
+        if response.status == 404:
+            raise TransportError(f"{self.registry}/{self.repository}: the registry lost the upload")
 
     def _check_stored(self, response: Response) -> None:
         stored = response.header("Docker-Content-Digest")

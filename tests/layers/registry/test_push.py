@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from layers.image import Reader
     from layers.registry.settings import Settings
-    from tests.support.registry import Handler, Registry
+    from tests.support.registry import Action, Handler, Registry
 
 BIG = layer_of_tar(bytes(range(256)) * 16384, "none")
 """4 MiB."""
@@ -122,11 +122,16 @@ def test_a_broken_source_is_resumed_while_it_is_sent(registry: Registry, storage
 
 
 @pytest.mark.parametrize("fault", [status(500), status(503), hang_up, status(404)])
-def test_an_upload_that_fails_starts_again(registry: Registry, client: Client, fault: object) -> None:
-    assert callable(fault)
+def test_an_upload_that_fails_starts_again(registry: Registry, client: Client, fault: Action) -> None:
     registry.fault("PUT", "/uploads/", fault)
     push(image(BIG), of(registry), client=client)
     assert {str(BIG.descriptor.digest), str(image(BIG).id)} == stored(registry)
+
+
+def test_a_session_that_is_lost_starts_again_in_one_piece(registry: Registry, client: Client) -> None:
+    registry.fault("PUT", "/uploads/", status(404))
+    push(image(BIG), of(registry), client=client)
+    assert [] == registry.asked("PATCH")
 
 
 def test_an_upload_that_always_fails_is_given_up(registry: Registry, client: Client) -> None:
@@ -166,12 +171,15 @@ def test_chunks_are_as_large_as_the_registry_asks(
     assert [3_000_000, (4 << 20) - 3_000_000] == [len(each.body) for each in registry.asked("PATCH")][:2]
 
 
-def test_chunks_that_break_start_again(registry: Registry, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", [hang_up, status(404), status(416)])
+def test_chunks_that_break_start_again(
+    registry: Registry, client: Client, monkeypatch: pytest.MonkeyPatch, fault: Action
+) -> None:
     monkeypatch.setattr(upload_module, "_CHUNK", 1 << 20)
     registry.monolithic = False
 
     def break_second(handler: Handler) -> bool:
-        return not handler.headers["Content-Range"].startswith("0-") and hang_up(handler)
+        return not handler.headers["Content-Range"].startswith("0-") and fault(handler)
 
     registry.fault("PATCH", "/uploads/", break_second, times=2)
     push(image(BIG), of(registry), client=client)

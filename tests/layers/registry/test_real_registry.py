@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -112,6 +113,16 @@ def test_tags_resolve_and_delete(registry: str, client: Client) -> None:
     with pytest.raises(NotFoundError):
         repository.resolve("a")
     assert any(found.name == "tagged" for found in client.search("tag", registry=registry))
+
+
+def test_a_pull_through_cache_is_a_mirror(registry: str, client: Client) -> None:
+    pushed = image(layer({"cached": b"soon"}))
+    push(pushed, Reference.parse(f"{registry}/cached:1"), client=client)
+    with real_registry(proxy_of=f"http://{registry}") as cache:
+        mirrors = {"registry.example": (cache,)}
+        with Client(replace(QUICK, mirrors=mirrors)) as distant:
+            pulled = pull(Reference.parse("registry.example/cached:1"), client=distant)
+            assert content_of(pushed) == content_of(pulled)
 
 
 def test_a_password_is_asked_for_and_taken() -> None:

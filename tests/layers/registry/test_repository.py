@@ -64,6 +64,12 @@ def test_a_registry_that_does_not_tell_the_digest_is_asked_for_the_manifest(
     assert registry.add(image(layer())) == app.resolve("1").digest
 
 
+def test_a_registry_without_head_is_asked_for_the_manifest(registry: Registry, app: Repository) -> None:
+    digest = registry.add(image(layer()))
+    registry.fault("HEAD", "/manifests/", status(405))
+    assert digest == app.resolve("1").digest
+
+
 def test_every_known_type_is_accepted(registry: Registry, app: Repository) -> None:
     registry.add(image(layer()))
     app.resolve("1")

@@ -190,6 +190,19 @@ def test_a_proxy_is_asked_for_all_but_loopback(registry: Registry, storage: Regi
     assert "registry.example" == storage.seen[0].headers["host"]
 
 
+@pytest.mark.parametrize("proxy", ["socks5://proxy.example", "http://", "nonsense://x"])
+def test_a_proxy_is_of_http(settings: Settings, proxy: str) -> None:
+    through = Transport(replace(settings, proxies={"https": proxy}))
+    with pytest.raises(RegistryError, match="is no http or https address"):
+        through.request("GET", "https://registry.example/v2/")
+
+
+def test_an_unknown_host_is_not_asked_again(transport: Transport) -> None:
+    with pytest.raises(RegistryError, match="the host's name is unknown") as caught:
+        transport.request("GET", "https://registry.invalid/v2/")
+    assert not isinstance(caught.value, TransportError)
+
+
 def test_answers_are_read_to_a_limit(registry: Registry, transport: Transport) -> None:
     registry.fault("GET", "/v2/", status(200, b"x" * 1001))
     with (
