@@ -17,8 +17,8 @@ from builder.execute.site import Site
 from builder.execute.stage import StageRun
 from builder.execute.state import from_image, from_scratch, from_stage
 from builder.execute.times import dated, parse_epoch
-from builder.execute.trees import Trees
 from layers import mutate
+from layers.store.trees import Trees
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -68,6 +68,8 @@ class Tools:
     """Makes what runs processes; called at most once, while there is one thread."""
     scratch: Path
     memo: Memo
+    memo_file: Path
+    """Where the memo is saved after a build that went well."""
     listener: Listener
     number: Callable[[], int]
     exporters: Sequence[Exporter] = ()

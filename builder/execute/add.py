@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from builder.context.select import select
 from builder.errors import BuildError, StepError
 from builder.execute.commit import commit
-from builder.execute.content import reading
 from builder.execute.copy import Prepared, content_of, created_by, heredoc_changes, key_of, placement_of
 from builder.execute.place import Placement, join, parents, place, top_directory
 from layers.changeset import tar
@@ -16,6 +15,7 @@ from layers.changeset.entry import Change, Entry
 from layers.changeset.whiteout import read_marker
 from layers.compression import open_reader
 from layers.errors import ChangesetError
+from layers.store.merged import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

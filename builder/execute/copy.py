@@ -12,11 +12,11 @@ from builder.context.select import select
 from builder.errors import BuildError
 from builder.execute.chmod import Chmod
 from builder.execute.commit import commit, recall
-from builder.execute.content import ImageFiles
 from builder.execute.owner import owner_of
 from builder.execute.place import Destination, Placement, join, merge, parents, place
 from layers.changeset.entry import Change, Entry
 from layers.changeset.tree import Tree
+from layers.store.merged import MergedFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -55,7 +55,7 @@ def prepare(site: Site, state: BuildState, instruction: Copy, origin: Sequence[L
     files: Files = site.context
     place_name, explain = "the build context", getattr(site.context, "explain", None)
     if origin is not None:
-        files, place_name, explain = ImageFiles(site, origin), f'"{instruction.from_stage}"', None
+        files, place_name, explain = MergedFiles(site.trees, origin, site.scratch), f'"{instruction.from_stage}"', None
     selected = select(
         files,
         instruction.sources,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from builder.context.select import resolve
 from builder.errors import StepError
 from builder.events import Warned
-from builder.execute.content import ImageFiles, reading
 from builder.runtime.user import resolve_owner, resolve_user
+from layers.store.merged import MergedFiles, reading
 
 if TYPE_CHECKING:
     from builder.errors import SourceRange
@@ -45,11 +45,11 @@ def user_of(site: Site, state: BuildState) -> ResolvedUser:
 
 def _databases(site: Site, state: BuildState) -> tuple[bytes, bytes]:
     """Give the contents of /etc/passwd and /etc/group; empty where the image has none."""
-    files = ImageFiles(site, state.layers)
+    files = MergedFiles(site.trees, state.layers, site.scratch)
     return _database(files, b"etc/passwd"), _database(files, b"etc/group")
 
 
-def _database(files: ImageFiles, path: bytes) -> bytes:
+def _database(files: MergedFiles, path: bytes) -> bytes:
     found = resolve(files, path)
     entry = files.get(found)
     if entry is None or entry.kind != "file":

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from builder.events import Listener
     from builder.execute.machine import Machine
     from builder.execute.state import BuildState
-    from builder.execute.trees import Trees
     from layers.image import Image
     from layers.mediatype import Compression
     from layers.store.layout import Layout
+    from layers.store.trees import Trees
 
 
 @dataclass(frozen=True, slots=True)

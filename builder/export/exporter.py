@@ -68,8 +68,9 @@ class Output:
 class Exporter(Protocol):
     """Takes a finished image somewhere."""
 
-    title: str
-    """What progress calls it: ``exporting to docker image format``."""
+    @property
+    def title(self) -> str:
+        """What progress calls it: ``exporting to docker image format``."""
 
     def export(self, image: Image, names: Sequence[Reference]) -> None:
         """Bring the image there under these names.

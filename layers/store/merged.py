@@ -11,21 +11,20 @@ import tempfile
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
-from builder.errors import StepError
 from layers.changeset import tar
 from layers.changeset.entry import Change, Entry
 from layers.changeset.tree import Source
 from layers.compression import open_reader
+from layers.errors import NotFoundError
 from layers.mediatype import layer_compression
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
-    from builder.context.filter import Skip
-    from builder.execute.site import Site
     from layers.changeset.entry import Content
-    from layers.changeset.tree import Tree
     from layers.image import Layer, Reader
+    from layers.store.trees import Trees
 
 _CHUNK = 1 << 20
 
@@ -43,14 +42,15 @@ def reading(content: int | Content) -> Iterator[Reader]:
         content.close()
 
 
-class ImageFiles:
-    """Files of a stack of layers; implements ``Files``."""
+class MergedFiles:
+    """Files of a stack of layers; a tree to copy from."""
 
-    def __init__(self, site: Site, layers: Sequence[Layer], tree: Tree | None = None) -> None:
-        self._site = site
+    def __init__(self, trees: Trees, layers: Sequence[Layer], scratch: Path) -> None:
+        """Look at these layers, oldest first; contents that are asked for come into ``scratch``."""
+        self._trees = trees
         self._layers = layers
-        self._tree = tree if tree is not None else site.trees.tree(layers)
-        self._spool = _Spool(site, layers)
+        self._tree = trees.tree(layers)
+        self._spool = _Spool(layers, scratch)
 
     def get(self, path: bytes) -> Entry | None:
         """Give what is at ``path``."""
@@ -60,7 +60,7 @@ class ImageFiles:
         """Give the names in a directory, sorted."""
         return self._tree.children(path)
 
-    def walk(self, path: bytes, skip: Skip | None = None) -> Iterator[Change]:
+    def walk(self, path: bytes, skip: Callable[[bytes, bool], bool] | None = None) -> Iterator[Change]:
         """Give everything below a directory; names of one file after the first are hard links to it."""
         cut = len(path) + 1 if path else 0
         first: dict[Source, bytes] = {}
@@ -88,7 +88,7 @@ class ImageFiles:
         """Open a regular file."""
         source = self._tree.source(path)
         if source is None:
-            raise StepError(f"no file in the image: /{path.decode('utf-8', 'replace')}")
+            raise NotFoundError(f"no file in the image: /{path.decode('utf-8', 'replace')}")
         return self._spool.open(source, [source])
 
     def kept(self, path: bytes) -> bytes | None:
@@ -96,15 +96,15 @@ class ImageFiles:
         source = self._tree.source(path)
         if source is None:
             return None
-        return self._site.trees.index(self._layers[source.layer]).contents.get(source.path)
+        return self._trees.index(self._layers[source.layer]).contents.get(source.path)
 
 
 class _Spool:
     """Contents of some files of some layers, one after the other in a scratch file."""
 
-    def __init__(self, site: Site, layers: Sequence[Layer]) -> None:
-        self._site = site
+    def __init__(self, layers: Sequence[Layer], scratch: Path) -> None:
         self._layers = layers
+        self._scratch = scratch
         self._path = ""
         self._size = 0
         self._places: dict[Source, int] = {}
@@ -119,14 +119,14 @@ class _Spool:
 
     def _fill(self, wanted: set[Source]) -> None:
         if not self._path:
-            handle, self._path = tempfile.mkstemp(prefix="spool-", dir=self._site.scratch)
+            handle, self._path = tempfile.mkstemp(prefix="spool-", dir=self._scratch)
             os.close(handle)
         with open(self._path, "ab") as spool:
             for number in sorted({source.layer for source in wanted}):
                 self._copy(number, {source.path for source in wanted if source.layer == number}, spool)
         missing = [source for source in wanted if source not in self._places]
         if missing:
-            raise StepError(f"the layer has no content of /{missing[0].path.decode('utf-8', 'replace')}")
+            raise NotFoundError(f"the layer has no content of /{missing[0].path.decode('utf-8', 'replace')}")
 
     def _copy(self, number: int, paths: set[bytes], spool: IO[bytes]) -> None:
         layer = self._layers[number]

@@ -1,0 +1,160 @@
+"""``pybuild build``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from builder.cli import options as opt
+from builder.cli.environment import Environment
+from builder.errors import BuildError, CancelledError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from builder.cli.options import Options
+    from builder.cli.render import Renderer
+    from builder.pipeline import Request
+    from layers.image import Image
+
+
+def build(
+    context: opt.Context,
+    tags: opt.Tags = None,
+    file: opt.File = "",
+    build_args: opt.BuildArgs = None,
+    target: opt.Target = "",
+    labels: opt.Labels = None,
+    annotations: opt.Annotations = None,
+    no_cache: opt.NoCache = False,
+    pull: opt.Pull = False,
+    platform: opt.PlatformName = "",
+    network: opt.Network = "default",
+    add_hosts: opt.AddHosts = None,
+    quiet: opt.Quiet = False,
+    progress: opt.ProgressMode = "auto",
+    iidfile: opt.IidFile = "",
+    metadata_file: opt.MetadataFile = "",
+    load: opt.Load = False,
+    push: opt.Push = False,
+    outputs: opt.Outputs = None,
+    isolation: opt.IsolationMode = "auto",
+    root: opt.Root = "",
+) -> None:
+    """Build an image from a Dockerfile.
+
+    Example: pybuild -t app:dev --build-arg VERSION=1.2 .
+    """
+    several = (tags, build_args, labels, annotations, add_hosts, outputs)
+    names, arguments, pairs, notes, hosts, specs = (tuple(each or ()) for each in several)
+    run(
+        opt.Options(
+            context, file, names, arguments, target, pairs, notes, no_cache, pull, platform, network, hosts,
+            quiet, progress, iidfile, metadata_file, load, push, specs, isolation, root,
+        )
+    )  # fmt: skip
+
+
+def run(options: Options) -> None:
+    """Build, and write what was asked for beside the image.
+
+    Raises:
+        BuildError: says what failed, where, and how to fix it.
+        LayersError: the store or a registry gave way.
+    """
+    from builder import pipeline  # noqa: PLC0415 - what --help does not need
+    from builder.cli.prepare import prepare  # noqa: PLC0415
+
+    environment = Environment(root=Path(options.root) if options.root else None)
+    with contextlib.ExitStack() as stack:
+        renderer = _renderer(options, environment)
+        stack.callback(renderer.close)
+        stack.enter_context(_interruptible())
+        try:
+            request, tools = prepare(options, environment, renderer, stack)
+            image = _build(pipeline, request, tools)
+        except KeyboardInterrupt:
+            raise CancelledError("the build was interrupted") from None
+        with contextlib.suppress(OSError):  # what is not remembered is looked at again
+            tools.memo.save(tools.memo_file)
+    _report(options, request, image)
+
+
+def _build(pipeline: Any, request: Request, tools: Any) -> Image:
+    """Build; an error that knows its place in the Dockerfile shows the lines there."""
+    try:
+        found: Image = pipeline.build(request, tools)
+    except BuildError as error:
+        if error.where is not None and error.where.file == request.file:
+            lines = request.dockerfile.decode("utf-8", "replace").splitlines()
+            from builder.dockerfile.parse import excerpt  # noqa: PLC0415
+
+            error.add_note(excerpt(lines, error.where))
+        raise
+    return found
+
+
+def _renderer(options: Options, environment: Environment) -> Renderer:
+    from builder.cli import render  # noqa: PLC0415
+
+    mode = "quiet" if options.quiet else options.progress
+    if mode == "auto":
+        mode = "tty" if sys.stderr.isatty() and environment.variables.get("TERM") != "dumb" else "plain"
+    if mode == "tty":
+        from builder.cli.tty import Terminal  # noqa: PLC0415
+
+        return Terminal(sys.stderr, color="NO_COLOR" not in environment.variables)
+    if mode in {"quiet", "none"}:
+        return render.Quiet()
+    if mode == "rawjson":
+        return render.RawJson(sys.stderr)
+    if mode != "plain":
+        raise BuildError(f"unknown --progress {mode!r}", hint="choose auto, plain, tty, quiet or rawjson")
+    return render.Plain(sys.stderr)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end a build as Ctrl-C does, so that everything is cleaned up."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _report(options: Options, request: Request, image: Image) -> None:
+    """Write the files that were asked for, and with ``--quiet`` the id."""
+    if options.iidfile:
+        _write(options.iidfile, str(image.id))
+    if options.metadata_file:
+        document: dict[str, Any] = {
+            "containerimage.config.digest": str(image.id),
+            "containerimage.descriptor": image.descriptor.to_json(),
+            "containerimage.digest": str(image.digest),
+        }
+        if request.names:
+            document["image.name"] = ",".join(str(name) for name in request.names)
+        _write(options.metadata_file, json.dumps(document, indent=2) + "\n")
+    if options.quiet:
+        print(image.id)
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        temporary = f"{path}.{os.getpid()}.tmp"
+        Path(temporary).write_text(text)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BuildError(f"cannot write {path}: {error.strerror}") from error

@@ -1,0 +1,60 @@
+"""The program: finds the command, runs it, and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from builder import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from builder.errors import BuildError
+    from layers.errors import LayersError
+
+_FAILED, _INTERRUPTED = 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the program with these arguments, by default those of the process, and exit."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given in (["--version"], ["-V"], ["version"]):
+        print(f"pybuild version {__version__}")
+        sys.exit(0)
+    sys.exit(_guarded(given))
+
+
+def _guarded(arguments: list[str]) -> int:
+    """Run a command and give the exit code: 1 for an error, 2 for wrong usage, 130 when interrupted."""
+    from builder.cli.app import app, with_command  # noqa: PLC0415 - --version needs none of it
+    from builder.errors import BuildError, CancelledError  # noqa: PLC0415
+    from layers.errors import LayersError  # noqa: PLC0415
+
+    try:
+        app(args=with_command(arguments), prog_name="pybuild")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else _FAILED
+    except CancelledError as error:
+        _say(error)
+        return _INTERRUPTED
+    except (BuildError, LayersError) as error:
+        _say(error)
+        return _FAILED
+    except BrokenPipeError:  # whoever read the output has gone: nothing is wrong
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"ERROR: {where}{error.strerror or error}", file=sys.stderr)
+        return _FAILED
+    return 0
+
+
+def _say(error: BuildError | LayersError) -> None:
+    """Write an error to standard error: what and where, the lines there, and how to fix it."""
+    lines = [f"ERROR: {error}", *getattr(error, "__notes__", ())]
+    if error.hint:
+        lines.append(f"hint: {error.hint}")
+    print("\n".join(lines), file=sys.stderr)

@@ -1,0 +1,71 @@
+"""The options of ``pybuild build``, one alias each, and what they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+_Several = list[str] | None
+
+Context = Annotated[
+    str,
+    typer.Argument(help="Directory, tar, URL or git repository; - for a tar or a Dockerfile on standard input."),
+]
+Tags = Annotated[_Several, typer.Option("-t", "--tag", metavar="NAME", help="Name the image: name[:tag]; repeatable.")]
+File = Annotated[str, typer.Option("-f", "--file", help="The Dockerfile: a path, or - for standard input.")]
+BuildArgs = Annotated[
+    _Several, typer.Option("--build-arg", metavar="NAME[=VALUE]", help="Set an ARG; the value may come from outside.")
+]
+Target = Annotated[str, typer.Option("--target", metavar="STAGE", help="Build this stage.")]
+Labels = Annotated[_Several, typer.Option("--label", metavar="KEY=VALUE", help="Set a label.")]
+Annotations = Annotated[_Several, typer.Option("--annotation", metavar="KEY=VALUE", help="Annotate the manifest.")]
+NoCache = Annotated[bool, typer.Option("--no-cache", help="Carry out every step anew.")]
+Pull = Annotated[bool, typer.Option("--pull", help="Ask the registries for newer base images.")]
+PlatformName = Annotated[str, typer.Option("--platform", help="The image's platform: os/architecture[/variant].")]
+Network = Annotated[str, typer.Option("--network", help="Network of RUN steps: default, none or host.")]
+AddHosts = Annotated[
+    _Several, typer.Option("--add-host", metavar="NAME:ADDRESS", help="Add a line to /etc/hosts of RUN steps.")
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print the image's id and nothing else.")]
+ProgressMode = Annotated[str, typer.Option("--progress", help="auto, plain, tty, quiet or rawjson.")]
+IidFile = Annotated[str, typer.Option("--iidfile", metavar="FILE", help="Write the image's id to a file.")]
+MetadataFile = Annotated[
+    str, typer.Option("--metadata-file", metavar="FILE", help="Write the result's digests to a file, as JSON.")
+]
+Load = Annotated[bool, typer.Option("--load", help="Load the image into Docker.")]
+Push = Annotated[bool, typer.Option("--push", help="Push the image to where its names lead.")]
+Outputs = Annotated[
+    _Several,
+    typer.Option("-o", "--output", metavar="SPEC", help="type=docker|oci|tar|local|registry|image[,dest=PATH]..."),
+]
+IsolationMode = Annotated[str, typer.Option("--isolation", help="How RUN steps are kept apart; auto tries all ways.")]
+Root = Annotated[str, typer.Option("--root", metavar="DIR", help="The store; default: PYBUILD_ROOT, or in your home.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one command line asked for; the fields are the options' names."""
+
+    context: str
+    file: str
+    tags: tuple[str, ...]
+    build_args: tuple[str, ...]
+    target: str
+    labels: tuple[str, ...]
+    annotations: tuple[str, ...]
+    no_cache: bool
+    pull: bool
+    platform: str
+    network: str
+    add_hosts: tuple[str, ...]
+    quiet: bool
+    progress: str
+    iidfile: str
+    metadata_file: str
+    load: bool
+    push: bool
+    outputs: tuple[str, ...]
+    isolation: str
+    root: str

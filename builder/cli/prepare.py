@@ -1,0 +1,226 @@
+"""From options to what the pipeline takes: the request, and the tools to carry it out."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.bases import Bases
+from builder.cache.local import LocalCache, WriteOnlyCache
+from builder.cli import inputs
+from builder.cli.fetch import fetcher
+from builder.cli.scratch import scratch_directory
+from builder.context.context import LocalContext, ignore_file_for
+from builder.context.fingerprint import Memo
+from builder.context.ignore import Ignore
+from builder.context.remote import open_context
+from builder.errors import BuildError, ContextError
+from builder.execute.site import Settings
+from builder.export.exporter import Output
+from builder.pipeline import Request, Tools, counter
+from layers.platform import Platform
+from layers.reference import Reference
+from layers.store.trees import Trees
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable
+
+    from builder.cli.environment import Environment
+    from builder.cli.options import Options
+    from builder.cli.render import Renderer
+    from builder.execute.machine import Machine
+    from builder.export.exporter import Exporter
+    from layers.registry.client import Client
+    from layers.store.layout import Layout
+
+
+def prepare(
+    options: Options, environment: Environment, renderer: Renderer, stack: contextlib.ExitStack
+) -> tuple[Request, Tools]:
+    """Open the store and the context, read the Dockerfile, and put the tools together.
+
+    What has to be closed is left to ``stack``.
+
+    Raises:
+        BuildError: an option cannot be read, or the context or Dockerfile is missing.
+        LayersError: the store cannot be used.
+    """
+    if options.network not in {"default", "none", "host"}:
+        raise BuildError(f"unknown --network {options.network!r}", hint="choose default, none or host")
+    outputs = _outputs(options)
+    names = tuple(Reference.parse(name) for name in options.tags)
+    layout = environment.layout()
+    stack.enter_context(layout.using())
+    scratch = stack.enter_context(scratch_directory(environment.store / "tmp"))
+    context, dockerfile, shown = _context(options, environment, scratch, stack)
+    compressed = next((each for each in outputs if each.compression is not None), None)
+    settings = Settings(
+        compression=(compressed.compression if compressed else None) or "gzip",
+        level=compressed.level if compressed else None,
+        rewrite_timestamp=any(each.rewrite_timestamp for each in outputs),
+        network=options.network,
+        hosts=inputs.extra_hosts(options.add_hosts),
+        arguments=inputs.build_arguments(options.build_args, environment.variables),
+        labels=inputs.pairs(options.labels, "--label"),
+    )
+    number, client = counter(), _opened_once(environment, stack)
+    cache = LocalCache(environment.store / "cache" / "steps")
+    memo_file = _memo_file(environment, options)
+    tools = Tools(
+        layout=layout,
+        cache=WriteOnlyCache(cache) if options.no_cache else cache,
+        bases=Bases(layout, client, options.pull, renderer, number),
+        machine=lambda: _machine(options, environment, stack),
+        scratch=scratch,
+        memo=Memo.load(memo_file),
+        memo_file=memo_file,
+        listener=renderer,
+        number=number,
+        exporters=_exporters(options, outputs, layout, scratch, client, settings),
+    )
+    request = Request(
+        dockerfile=dockerfile,
+        file=shown,
+        context=context,
+        platform=environment.platform(options.platform),
+        build_platform=Platform.host(),
+        settings=settings,
+        target=options.target or None,
+        annotations=inputs.annotation_pairs(options.annotations),
+        names=names,
+    )
+    return request, tools
+
+
+def _outputs(options: Options) -> list[Output]:
+    outputs = [Output.parse(text) for text in options.outputs]
+    if options.push:
+        outputs.append(Output("registry", push=True))
+    return outputs
+
+
+def _context(
+    options: Options, environment: Environment, scratch: Path, stack: contextlib.ExitStack
+) -> tuple[LocalContext, bytes, str]:
+    """Give the context, the Dockerfile's text and its name."""
+    if options.context == "-" and options.file == "-":
+        raise BuildError("the context and the Dockerfile cannot both come from standard input")
+    settings = environment.registry_settings()
+    from layers.registry.settings import proxy_for  # noqa: PLC0415
+
+    opened = open_context(
+        options.context,
+        stdin=sys.stdin.buffer,
+        fetch=fetcher(scratch, functools.partial(proxy_for, settings), settings.ca_file),
+        workdir=scratch,
+        environment=environment.variables,
+    )
+    if options.file == "-":
+        content, path = sys.stdin.buffer.read(), opened.root / "Dockerfile"
+        shown = "Dockerfile"
+    else:
+        path = opened.dockerfile or _find_dockerfile(options, opened.root, local=opened.local)
+        content, shown = _read(path), _shown(path, opened.root)
+    ignore = None
+    if opened.local and (found := ignore_file_for(path, opened.root)) is not None:
+        ignore = Ignore.parse(_read(found), found.name)
+    return stack.enter_context(LocalContext(opened.root, ignore)), content, shown
+
+
+def _find_dockerfile(options: Options, root: Path, *, local: bool) -> Path:
+    if options.file:
+        given = Path(options.file)
+        if given.is_file() or local or given.is_absolute():
+            return given if given.exists() else root / given
+        return root / given
+    for name in ("Dockerfile", "dockerfile"):
+        if (root / name).is_file():
+            return root / name
+    return root / "Dockerfile"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        hint = "name the file with -f" if path.name == "Dockerfile" else ""
+        raise ContextError(f"failed to read {path}: {error.strerror}", hint=hint) from error
+
+
+def _shown(path: Path, root: Path) -> str:
+    """Give the name that messages use: as short as it is clear."""
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _memo_file(environment: Environment, options: Options) -> Path:
+    """Give the file that remembers this context's files."""
+    directory = environment.store / "cache" / "files"
+    directory.mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256(str(Path(options.context).absolute()).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return directory / name
+
+
+def _opened_once(environment: Environment, stack: contextlib.ExitStack) -> Callable[[], Client]:
+    """Give a function that gives one client, opened when it is first asked for."""
+
+    @functools.cache
+    def client() -> Client:
+        return stack.enter_context(environment.client())
+
+    return client
+
+
+def _machine(options: Options, environment: Environment, stack: contextlib.ExitStack) -> Machine:
+    from builder.execute.machine import Machine  # noqa: PLC0415 - only where a step runs something
+    from builder.runtime.ladder import choose  # noqa: PLC0415
+
+    isolation = stack.enter_context(choose(options.isolation, environment.store / "run"))
+    return Machine(isolation, environment.store / "unpacked")
+
+
+def _exporters(
+    options: Options,
+    outputs: list[Output],
+    layout: Layout,
+    scratch: Path,
+    client: Callable[[], Client],
+    settings: Settings,
+) -> list[Exporter]:
+    """Give what the image goes through: the store always, then each output in order."""
+    from builder.export.store import StoreExporter  # noqa: PLC0415
+
+    exporters: list[Exporter] = [StoreExporter(layout)]
+    for output in outputs:
+        exporters += _exporter(output, layout, scratch, client, settings)
+    if options.load:
+        from builder.cli.dockerload import DockerLoad  # noqa: PLC0415
+
+        exporters.append(DockerLoad(layout, settings.compression))
+    return exporters
+
+
+def _exporter(
+    output: Output, layout: Layout, scratch: Path, client: Callable[[], Client], settings: Settings
+) -> list[Exporter]:
+    stream, written = sys.stdout.buffer, settings.compression
+    match output.kind:
+        case "image" | "registry":
+            from builder.export.registry import RegistryExporter  # noqa: PLC0415 - only where something is pushed
+
+            return [RegistryExporter(output, layout, written, client)] if output.push else []
+        case "docker" | "oci":
+            from builder.export.archive import ArchiveExporter  # noqa: PLC0415
+
+            return [ArchiveExporter(output, layout, written, stream)]
+        case "local":
+            from builder.export.directory import LocalExporter  # noqa: PLC0415
+
+            return [LocalExporter(output)]
+        case "tar":
+            from builder.export.directory import TarExporter  # noqa: PLC0415
+
+            return [TarExporter(output, Trees(layout), scratch, stream)]
