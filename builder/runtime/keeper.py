@@ -43,8 +43,10 @@ class Command:
     umask: int = 0o022
     limits: tuple[tuple[str, int, int], ...] = ()
     """Resource limits: name as in ``resource.RLIMIT_...`` in lower case, soft, hard."""
+    pid_file: str = ""
+    """Where the program writes the id of the process that it leaves running, and that is waited for in its place."""
     cleanup: tuple[str, ...] = ()
-    """A program to run when the command had to be ended."""
+    """A program to run when all has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Ended:
     code: int
     """Its status; 128 and the signal's number where a signal ended it."""
     max_rss: int
-    """Bytes of the largest process under it."""
+    """Bytes of its largest process."""
     error: int = 0
     """The errno of why it could not be started."""
 

@@ -16,7 +16,7 @@ from builder.runtime.keeper import Keeper
 from builder.runtime.rootfs import StepRoot
 from builder.runtime.runc import NOT_FOUND, Runc
 from builder.runtime.runtime import Process
-from builder.runtime.spec import Sandbox
+from builder.runtime.spec import Sandbox, own_capabilities
 from builder.runtime.userns import enter
 
 if TYPE_CHECKING:
@@ -129,7 +129,9 @@ def _drop(keeper: Keeper, scratch: Path) -> None:
 def _candidates(
     isolation: str, namespace: Namespace, keeper: Keeper, scratch: Path, attempts: list[Attempt]
 ) -> Iterator[tuple[Runtime, str]]:
-    best = Sandbox(initial=namespace.initial, ids=namespace.ids, cgroups=namespace.initial)
+    best = Sandbox(
+        initial=namespace.initial, ids=namespace.ids, capabilities=own_capabilities(), cgroups=namespace.initial
+    )
     for program in ("runc", "crun") if isolation == "auto" else (isolation,):
         try:
             runtime = Runc(program, best, keeper, scratch)

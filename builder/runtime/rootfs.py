@@ -95,14 +95,15 @@ def make_stubs(lowers: Sequence[Path], stubs: Path, mounts: Iterable[Mount], *, 
     A directory of the image above one is there as well, with the image's mode, owner, times and attributes.
     """
     view = Lowers(lowers, userxattr=userxattr)
-    wanted = [(path, True) for path in _SYSTEM] + [(path, False) for path in _FILES]
-    wanted += [(mount.target, mount.directory or mount.kind == "tmpfs") for mount in mounts]
+    wanted = [(path, True, 0o755) for path in _SYSTEM] + [(path, False, 0o644) for path in _FILES]
+    # A tmpfs takes the mode of its mount point.
+    wanted += [(each.target, each.is_directory, each.mode if each.kind == "tmpfs" else 0o755) for each in mounts]
     made: list[tuple[bytes, bytes | None]] = []
     covered: list[bytes] = []
-    for target, directory in wanted:
+    for target, directory, mode in wanted:
         found = view.find(os.fsencode(target))
         if found.info is None and not any(found.path.startswith(path + b"/") for path in covered):
-            _make_stub(view, bytes(stubs), found.path, made, directory=directory)
+            _make_stub(view, bytes(stubs), found.path, made, directory=directory, mode=mode)
         if directory:
             covered.append(found.path)
     if made:
@@ -114,7 +115,7 @@ def make_stubs(lowers: Sequence[Path], stubs: Path, mounts: Iterable[Mount], *, 
 
 
 def _make_stub(
-    view: Lowers, stubs: bytes, path: bytes, made: list[tuple[bytes, bytes | None]], *, directory: bool
+    view: Lowers, stubs: bytes, path: bytes, made: list[tuple[bytes, bytes | None]], *, directory: bool, mode: int
 ) -> None:
     """Make one mount point and its parents; add each new path to ``made`` with the directory it stands for."""
     names = path.split(b"/")
@@ -132,6 +133,8 @@ def _make_stub(
             os.mkdir(host, 0o755)
         else:
             os.close(os.open(host, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        if depth == len(names):
+            os.chmod(host, mode if directory else 0o644)
         made.append((host, original.hosts[0] if original.hosts else None))
 
 

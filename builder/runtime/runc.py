@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 _TAIL = 300
+_HIGHEST_ID = (1 << 31) - 1
 
 
 class Runc:
@@ -47,7 +48,8 @@ class Runc:
         self.guards_devices = sandbox.guards_devices
         self._keeper = keeper
         self._scratch = scratch
-        self._program = (path, "--root", str(scratch / "state"))
+        self._state = scratch / "state"
+        self._program = (path, "--root", str(self._state))
 
     def limited_to(self, sandbox: spec.Sandbox) -> Runc:
         """Give the same runtime for a machine that allows less."""
@@ -56,7 +58,7 @@ class Runc:
     def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
         """Run a process in a container; see :class:`builder.runtime.runtime.Runtime`."""
         self._check_ids(process)
-        with _bundle(self._scratch) as bundle:
+        with self._bundle() as bundle:
             self._write_config(process, rootfs, bundle)
             tail = bytearray()
 
@@ -70,19 +72,26 @@ class Runc:
             seconds = time.monotonic() - start
             if ended.error:
                 raise IsolationError(f"{self._program[0]} cannot be executed: {os.strerror(ended.error)}")
-            error = _read_error(bundle / "log")
-            if error:
-                # What was made before it failed, a control group for instance.
-                self._keeper.run(Command(self._command(bundle).cleanup), lambda _: None)
-            return _exit(ended, seconds, error, bytes(tail))
+            return _exit(ended, seconds, _read_error(bundle / "log"), bytes(tail))
 
     def _check_ids(self, process: Process) -> None:
         highest = max(process.user.uid, process.user.gid, *process.user.groups)
+        if highest > _HIGHEST_ID:
+            raise IsolationError(f"id {highest} is not available: {self.name} knows ids up to {_HIGHEST_ID}")
         if not self.sandbox.single and highest >= self.sandbox.ids:
             raise IsolationError(
                 f"id {highest} is not available: the user namespace has {self.sandbox.ids} ids",
                 hint="give this user a larger range in /etc/subuid and /etc/subgid",
             )
+
+    @contextlib.contextmanager
+    def _bundle(self) -> Iterator[Path]:
+        path = Path(tempfile.mkdtemp(prefix="step-", dir=self._scratch))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(self._state / path.name, ignore_errors=True)
 
     def _write_config(self, process: Process, rootfs: Path, bundle: Path) -> None:
         etc = {"hosts": bundle / "hosts", "resolv.conf": bundle / "resolv.conf"}
@@ -101,20 +110,15 @@ class Runc:
             options += [] if self.sandbox.cgroups else ["--cgroup-manager", "disabled"]
         else:
             options += [f"--rootless={str(not self.sandbox.cgroups).lower()}"]
+        pid_file = str(bundle / "pid")
+        # Detached, runc hands on our pipe as it is; else it copies output and error each at its own pace, out of order.
+        run = ("run", "--detach", "--pid-file", pid_file, "--bundle", str(bundle), bundle.name)
         return Command(
-            arguments=(*self._program, *options, "run", "--bundle", str(bundle), bundle.name),
+            arguments=(*self._program, *options, *run),
             environment={"PATH": os.defpath},
-            cleanup=(*self._program, "delete", "--force", bundle.name),
+            pid_file=pid_file,
+            cleanup=(*self._program, "delete", "--force", bundle.name) if self.sandbox.cgroups else (),
         )
-
-
-@contextlib.contextmanager
-def _bundle(scratch: Path) -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="step-", dir=scratch))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def _read_error(log: Path) -> str:

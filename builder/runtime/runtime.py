@@ -44,9 +44,14 @@ class Mount:
     size: int | None = None
     """Bytes a tmpfs may hold; None for the kernel's half of the memory."""
     mode: int = 0o1777
-    """Permissions of a tmpfs' top directory."""
+    """Permissions of a tmpfs' top directory where the image has no such directory, else it has those of the image."""
     directory: bool = True
-    """Whether the mount point is a directory; False for a bind of a file."""
+    """Whether a bind's source is a directory."""
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether the mount point is a directory."""
+        return self.directory or self.kind == "tmpfs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class Exit:
     there is no such file."""
     seconds: float
     max_rss: int = 0
-    """Bytes of the largest process of the step, the runtime's own among them."""
+    """Bytes of the largest process of the step."""
     error: str = ""
     """Why it could not be started, in the runtime's words; empty where it was."""
 

@@ -1,7 +1,8 @@
 """What runs in the forked processes of :mod:`builder.runtime.keeper`: the keeper itself and its shepherds.
 
 No function here that is called first in a process returns: each ends in ``os._exit``, so that nothing of the caller's
-(buffers, ``finally`` clauses, exit handlers) runs twice.
+(buffers, ``finally`` clauses, exit handlers) runs twice. Files are read as bytes: a codec would be imported late, by
+when the files of Python may be out of reach.
 """
 
 from __future__ import annotations
@@ -99,32 +100,35 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
             _exec(command, output, failed)
         os.close(output)
         os.close(failed)
-        answer = _watch(child, life, waking)
+        answer = _watch(child, life, waking, command["pid_file"])
         end_children()
-        if answer is None:
-            _clean_up(command["cleanup"])
-        else:
+        _clean_up(command["cleanup"])
+        if answer is not None:
             answer["error"] = int(os.read(failing, 16) or b"0")
             life.sendall(json.dumps(answer).encode())
     finally:
         os._exit(0)
 
 
-def _watch(child: int, life: socket.socket, waking: int) -> dict[str, int] | None:
+def _watch(child: int, life: socket.socket, waking: int, pid_file: str) -> dict[str, int] | None:
     """Wait until the child ends, and give how; None where the caller wants an end of it, or is no more."""
     poll = select.poll()
     poll.register(life, select.POLLIN)
     poll.register(waking, select.POLLIN)
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
-        if pid:
+        if pid and pid_file and status == 0:
+            # The program left its process to itself: we have adopted it.
+            with open(pid_file, "rb") as file:
+                child, pid_file = int(file.read()), ""
+        elif pid:
             code = os.waitstatus_to_exitcode(status)
             return {"code": code if code >= 0 else 128 - code, "max_rss": usage.ru_maxrss * 1024}
-        for descriptor, _ in poll.poll():
-            if descriptor == waking:
+        else:
+            for descriptor, _ in poll.poll():
+                if descriptor != waking:
+                    return None
                 os.read(waking, 4096)
-            else:
-                return None
 
 
 def end_children() -> None:
@@ -145,7 +149,7 @@ def end_children() -> None:
 def _children() -> list[int]:
     me = os.getpid()
     try:
-        with open(f"/proc/{me}/task/{me}/children", encoding="ascii") as file:
+        with open(f"/proc/{me}/task/{me}/children", "rb") as file:
             return [int(pid) for pid in file.read().split()]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
         return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _parent(pid) == me]
@@ -153,8 +157,8 @@ def _children() -> list[int]:
 
 def _parent(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return int(file.read().rpartition(")")[2].split()[1])
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return 0
 
@@ -200,11 +204,18 @@ def _clean_up(arguments: list[str]) -> None:
 
 def _remove(path: str) -> None:
     """Unmount all below ``path`` and remove it."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        targets = [line.split()[4].encode("utf-8", "surrogateescape") for line in file]
+    below = os.fsencode(path) + b"/"
+    with open("/proc/self/mountinfo", "rb") as file:
+        targets = [_unescape(line.split()[4]) for line in file]
     for target in reversed(targets):
-        plain = os.fsdecode(target.decode("unicode_escape").encode("latin-1"))
-        if plain.startswith(path + "/"):
+        if target.startswith(below):
             with contextlib.suppress(OSError):
-                syscalls.unmount(plain)
+                syscalls.unmount(os.fsdecode(target))
     shutil.rmtree(path, ignore_errors=True)
+
+
+def _unescape(name: bytes) -> bytes:
+    """Undo the octal escapes of blanks and backslashes in mountinfo."""
+    for plain in b" \t\n\\":
+        name = name.replace(b"\\%03o" % plain, bytes([plain]))
+    return name

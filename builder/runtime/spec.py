@@ -14,18 +14,20 @@ from builder.runtime import seccomp
 if TYPE_CHECKING:
     from builder.runtime.runtime import Limit, Mount, Process
 
-_SAFE = """
+_ALL = """
+    CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
+    NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN
+    SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE
+    MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE
+"""
+_SANDBOXED = """
     AUDIT_WRITE CHOWN DAC_OVERRIDE FOWNER FSETID KILL MKNOD NET_BIND_SERVICE NET_RAW SETFCAP SETGID SETPCAP SETUID
     SYS_CHROOT
 """
-_UNSAFE = """
-    AUDIT_CONTROL AUDIT_READ BLOCK_SUSPEND BPF CHECKPOINT_RESTORE DAC_READ_SEARCH IPC_LOCK IPC_OWNER LEASE
-    LINUX_IMMUTABLE MAC_ADMIN MAC_OVERRIDE NET_ADMIN NET_BROADCAST PERFMON SYSLOG SYS_ADMIN SYS_BOOT SYS_MODULE SYS_NICE
-    SYS_PACCT SYS_PTRACE SYS_RAWIO SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG WAKE_ALARM
-"""
-CAPABILITIES = tuple(f"CAP_{name}" for name in _SAFE.split())
+CAPABILITIES = tuple(f"CAP_{name}" for name in _ALL.split())
+"""All capabilities, each at the number that it has in the kernel."""
+SANDBOXED = frozenset(f"CAP_{name}" for name in _SANDBOXED.split())
 """What root in a sandboxed step may do."""
-_INSECURE_CAPABILITIES = tuple(f"CAP_{name}" for name in _UNSAFE.split())
 _MASKED = (
     "/proc/acpi",
     "/proc/asound",
@@ -53,6 +55,8 @@ class Sandbox:
     """Whether this is the machine's own user namespace."""
     ids: int = _UNLIMITED
     """How many user ids there are."""
+    capabilities: frozenset[str] = frozenset(CAPABILITIES)
+    """What this process may do, and can let a step do."""
     cgroups: bool = True
     """Whether a control group can be made, which keeps a step of real root from the machine's devices."""
     own_proc: bool = True
@@ -69,12 +73,20 @@ class Sandbox:
         return self.ids == 1
 
 
+def own_capabilities(status: Path = Path("/proc/self/status")) -> frozenset[str]:
+    """Give what this process may do itself and can pass on: a container's root has not everything."""
+    lines = dict(line.split(":\t", 1) for line in status.read_text(errors="replace").splitlines() if ":\t" in line)
+    mask = int(lines["CapEff"], 16) & int(lines["CapBnd"], 16)
+    return frozenset(name for number, name in enumerate(CAPABILITIES) if mask >> number & 1)
+
+
 def config(process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path], name: str) -> dict[str, Any]:
     """Give the document; ``etc`` has the host files to be seen as ``hosts`` and ``resolv.conf``."""
     insecure = process.security == "insecure"
-    capabilities = [*CAPABILITIES, *(_INSECURE_CAPABILITIES if insecure else ())]
+    allowed = sandbox.capabilities if insecure else sandbox.capabilities & SANDBOXED
     if not insecure and not sandbox.guards_devices:
-        capabilities.remove("CAP_MKNOD")
+        allowed -= {"CAP_MKNOD"}
+    capabilities = sorted(allowed)
     files = [_bind(path, f"/etc/{file}", readonly=False) for file, path in etc.items()]
     return {
         "ociVersion": "1.0.2",
