@@ -53,6 +53,14 @@ class Directories:
             self._asked = path, self._descend(path, make=make)
         return self._open[-1]
 
+    def find(self, path: bytes) -> int | None:
+        """Give a descriptor of what ``enter`` gave as a directory's own path; None if it is no longer there."""
+        try:
+            self._walk(path, make=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return self._open[-1][1]
+
     def forget(self, path: bytes) -> None:
         """Say that what was at ``path`` (through no link) was removed or replaced."""
         self._links.clear()
@@ -108,10 +116,8 @@ class Directories:
         self.close()
 
 
-def remove(parent: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -> bool:
+def remove(parent: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -> None:
     """Remove what is there, with all below it, but nothing whose path is in ``keep``, nor its parents.
-
-    Gives whether there was a directory.
 
     Raises:
         OSError: something cannot be removed.
@@ -122,13 +128,13 @@ def remove(parent: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -
         except (IsADirectoryError, PermissionError):  # POSIX lets unlink of a directory fail with EPERM
             pass
         except FileNotFoundError:
-            return False
+            return
         else:
-            return False
+            return
     try:
         directory = os.open(name, _FLAGS, dir_fd=parent)
     except NotADirectoryError:
-        return False
+        return
     try:
         for each in os.listdir(directory):
             below = os.fsencode(each)
@@ -141,7 +147,6 @@ def remove(parent: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -
         except OSError as error:
             if error.errno != errno.ENOTEMPTY:
                 raise
-    return True
 
 
 def is_whiteout(info: os.stat_result) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from layers.changeset.entry import Entry
 from layers.changeset.index import LayerIndex, dump_index, index_layer, load_index
 from layers.changeset.rootpath import resolve
-from layers.changeset.whiteout import read_marker
+from layers.changeset.whiteout import PREFIX, read_marker
 from layers.errors import ChangesetError
 
 if TYPE_CHECKING:
@@ -62,16 +62,15 @@ class Tree:
         Raises:
             ChangesetError: a hard link to nothing or to a directory, or a parent that is not a directory.
         """
-        merge = _Merge(self, dict(self._entries), dict(self._sources))
-        kept = []
-        for entry in entries:
-            marker = read_marker(entry.path)
+        layer = list(entries)
+        has_markers = any(PREFIX in entry.path for entry in layer)
+        merge = _Merge(self, dict(self._entries), dict(self._sources), has_markers=has_markers)
+        for entry in layer:
+            marker = read_marker(entry.path) if has_markers else None
             if marker is None:
-                kept.append(entry)
+                merge.add(entry)
             else:
                 merge.hide(*marker)
-        for entry in kept:
-            merge.add(entry)
         return Tree(merge.entries, merge.sources, self.layers + 1)
 
     def get(self, path: bytes) -> Entry | None:
@@ -137,11 +136,16 @@ class Tree:
 
 
 class _Merge:
-    """One layer on its way into a tree."""
+    """One layer on its way into a tree, in the order of its tar, as it comes onto a disk."""
 
-    def __init__(self, base: Tree, entries: dict[bytes, Entry], sources: dict[bytes, Source]) -> None:
+    def __init__(
+        self, base: Tree, entries: dict[bytes, Entry], sources: dict[bytes, Source], *, has_markers: bool
+    ) -> None:
         self._base = base
         self._parent: tuple[bytes, bytes] = (b"", b"")
+        self._has_markers = has_markers
+        self._own: set[bytes] = {b""}
+        """What this layer has put there, and the parents of that: what its whiteouts leave."""
         self.entries = entries
         self.sources = sources
 
@@ -151,11 +155,18 @@ class _Merge:
     def hide(self, marker: str, path: bytes) -> None:
         if marker == "ignored":
             return
-        path = resolve(self._base, path, follow_last=marker == "opaque")
+        parent, _, name = path.rpartition(b"/")
+        path = resolve(self, path if marker == "opaque" else parent, follow_last=True)
         if marker == "whiteout":
-            self._remove(path)
+            path = _join(path, name)
+            self._hide(path)
         for each in self._base.below(path):
-            self._remove(each)
+            self._hide(each)
+
+    def _hide(self, path: bytes) -> None:
+        if path not in self._own:
+            self._remove(path)
+            self._parent = b"", b""
 
     def _remove(self, path: bytes) -> None:
         self.entries.pop(path, None)
@@ -169,8 +180,10 @@ class _Merge:
         if self._parent[0] != parent:
             self._parent = parent, self._directory(parent)
         if self._parent[1] != parent:
-            path = self._parent[1] + b"/" + name if self._parent[1] else name
+            path = _join(self._parent[1], name)
             entry = entry._replace(path=path)
+        if self._has_markers:
+            self._keep(path)
         old = self.entries.get(path)
         if old is not None and old.kind != kind:
             # what was known of the last parent may no longer hold
@@ -181,10 +194,15 @@ class _Merge:
             self._link(entry)
             return
         if kind == "file":
-            self.sources[path] = Source(self._base.layers, b"/".join((parent, name)) if parent else name)
+            self.sources[path] = Source(self._base.layers, _join(parent, name))
         else:
             self.sources.pop(path, None)
         self.entries[path] = entry
+
+    def _keep(self, path: bytes) -> None:
+        while path not in self._own:
+            self._own.add(path)
+            path = path.rpartition(b"/")[0]
 
     def _link(self, entry: Entry) -> None:
         target = self.entries.get(resolve(self, entry.linkname, follow_last=False))
@@ -198,6 +216,7 @@ class _Merge:
     def _clear(self, prefix: bytes) -> None:
         for each in [path for path in self.entries if path.startswith(prefix)]:
             self._remove(each)
+            self._own.discard(each)
 
     def _directory(self, path: bytes) -> bytes:
         """Give the directory that is meant, made where there is none."""
@@ -214,3 +233,7 @@ class _Merge:
             elif found.kind != "directory":
                 raise ChangesetError(f"the layer has something below {here!r}, which is no directory")
         return path
+
+
+def _join(parent: bytes, name: bytes) -> bytes:
+    return parent + b"/" + name if parent else name

@@ -122,10 +122,14 @@ class Target:
             OSError: the disk refuses.
         """
         for path, time in sorted(self._times.items()):
-            os.utime(self._dirs.enter(path, make=False)[1], ns=(time, time))
+            directory = self._dirs.find(path)
+            if directory is not None:
+                os.utime(directory, ns=(time, time))
         # children first: their parents may no longer be entered afterwards
         for path, mode in sorted(self._modes.items(), reverse=True):
-            os.fchmod(self._dirs.enter(path, make=False)[1], mode)
+            directory = self._dirs.find(path)
+            if directory is not None:
+                os.fchmod(directory, mode)
 
     def _enter(self, path: bytes, *, make: bool = True) -> tuple[bytes, int]:
         """Enter a directory that is about to be changed, and remember its time."""
@@ -244,6 +248,9 @@ class Target:
 
     def _make_directory(self, parent: int, name: bytes, path: bytes) -> None:
         """Make a parent that no entry describes."""
+        above = path.rpartition(b"/")[0]
+        if above not in self._times:
+            self._times[above] = os.fstat(parent).st_mtime_ns
         hides = False
         try:
             if self._opaque is not None and is_whiteout(os.stat(name, dir_fd=parent, follow_symlinks=False)):
@@ -268,12 +275,7 @@ class Target:
 
     def _remove(self, directory: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -> None:
         self._dirs.forget(path)
-        if remove(directory, name, path, keep):
-            below = path + b"/"
-            for each in [each for each in self._times if each == path or each.startswith(below)]:
-                if each not in keep:
-                    del self._times[each]
-                    self._modes.pop(each, None)
+        remove(directory, name, path, keep)
 
     def close(self) -> None:
         """Close all that is open."""
