@@ -29,6 +29,7 @@ class Healthcheck:
     start_period: int = 0
     start_interval: int = 0
     retries: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, source: JsonObject) -> Self:
@@ -37,9 +38,11 @@ class Healthcheck:
         Raises:
             InvalidError: a field of another type.
         """
-        where = "config.Healthcheck"
+        where = "config.config.Healthcheck"
         names = ("Interval", "Timeout", "StartPeriod", "StartInterval", "Retries")
-        return cls(strings(source, "Test", where) or (), *(get(source, int, name, where) or 0 for name in names))
+        numbers = [get(source, int, name, where) or 0 for name in names]
+        test = strings(source, "Test", where) or ()
+        return cls(test, numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], without(source, {"Test", *names}))
 
     def to_json(self) -> JsonObject:
         """Give the JSON object; zeros are left out."""
@@ -51,7 +54,7 @@ class Healthcheck:
             "StartInterval": self.start_interval,
             "Retries": self.retries,
         }
-        return {key: value for key, value in values.items() if value}
+        return {key: value for key, value in values.items() if value} | dict(self.extra)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from layers.errors import InvalidError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 T = TypeVar("T")
 
@@ -44,11 +47,16 @@ def _parse(content: bytes, what: str) -> Any:
     if len(content) > MAX_DOCUMENT:
         raise InvalidError(f"{what} has {len(content)} bytes, more than the {MAX_DOCUMENT} allowed")
     try:
-        return json.loads(content)
+        # from str, since json takes bytes for UTF-16 or UTF-32 as well, and other readers of these documents do not
+        return json.loads(content.decode(), parse_constant=_no_number)
     except RecursionError:
         raise InvalidError(f"{what} is nested too deeply") from None
     except (ValueError, UnicodeDecodeError) as error:
         raise InvalidError(f"{what} is not JSON: {error}") from None
+
+
+def _no_number(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def get(source: dict[str, Any], kind: type[T], key: str, where: str) -> T | None:
@@ -107,7 +115,7 @@ def string_map(source: dict[str, Any], key: str, where: str) -> dict[str, str] |
     return dict(values)
 
 
-def without(source: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+def without(source: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
     """Give what is in an object beyond the keys that are known."""
     return {key: value for key, value in source.items() if key not in known}
 

@@ -48,11 +48,11 @@ class Descriptor:
         """Read a descriptor found at ``where``.
 
         Raises:
-            InvalidError: a field is missing, of another type, or negative.
+            InvalidError: a field is missing, of another type, or out of range.
         """
         size = require(source, int, "size", where)
-        if size < 0:
-            raise InvalidError(f"{where}.size is negative: {size}")
+        if not 0 <= size < 1 << 63:
+            raise InvalidError(f"{where}.size is not the size of anything: {size}")
         platform = get(source, dict, "platform", where)
         return cls(
             get(source, str, "mediaType", where) or "",
@@ -164,9 +164,10 @@ class IndexManifest:
             InvalidError: no JSON, no list of manifests, or a field of another type.
         """
         source = parse_object(content, "index")
+        if "layers" in source or "config" in source:
+            # a document that is both would be another image to another reader
+            raise InvalidError("index has layers or a config: it is a manifest")
         manifests = get(source, list, "manifests", "index")
-        if manifests is None and ("layers" in source or "config" in source):
-            raise InvalidError("index has no list of manifests: it is a manifest")
         return cls(
             tuple(_descriptor(each, f"index.manifests[{i}]") for i, each in enumerate(manifests or ())),
             get(source, str, "mediaType", "index") or mediatype.OCI_INDEX,

@@ -17,6 +17,7 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
 _TAG = re.compile(r"[\w][\w.-]{0,127}", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{64}")
 _MAX_REPOSITORY = 255
 
 
@@ -58,12 +59,15 @@ class Reference:
                     f"invalid tag {tag[:160]!r} in image name {text[:300]!r}",
                     hint="a tag is at most 128 letters, digits, underscores, dots and dashes",
                 )
+        if _ID.fullmatch(text):
+            raise InvalidError(f"{text} is the form of an image id, and no image name")
         registry, repository = _split_registry(name)
         if not _REGISTRY.fullmatch(registry):
             raise InvalidError(f"invalid registry {registry[:160]!r} in image name {text[:300]!r}")
         if not _REPOSITORY.fullmatch(repository) or len(repository) > _MAX_REPOSITORY:
             hint = "a repository is lower-case letters and digits, with . _ - inside and / between its parts"
-            raise InvalidError(f"invalid repository {repository[:160]!r} in image name {text[:300]!r}", hint=hint)
+            written = repository if repository in name else repository.removeprefix("library/")
+            raise InvalidError(f"invalid repository {written[:160]!r} in image name {text[:300]!r}", hint=hint)
         return cls(registry, repository, tag, digest)
 
     @property
@@ -74,9 +78,11 @@ class Reference:
     @property
     def familiar_name(self) -> str:
         """The name as a person writes it, without tag and digest: ``alpine``."""
-        if self.registry != DOCKER_HUB:
+        first, slash, rest = self.repository.partition("/")
+        if self.registry != DOCKER_HUB or (slash and _is_registry(first)):
             return self.name
-        return self.repository.removeprefix("library/") if self.repository.count("/") == 1 else self.repository
+        short = first == "library" and "/" not in rest and not _ID.fullmatch(rest)
+        return rest if short else self.repository
 
     @property
     def familiar(self) -> str:
@@ -94,10 +100,14 @@ class Reference:
 def _split_registry(name: str) -> tuple[str, str]:
     """Give registry and repository: the first part is a registry if it has a dot, a port or upper case."""
     first, slash, rest = name.partition("/")
-    if not slash or not (first == "localhost" or "." in first or ":" in first or first != first.lower()):
+    if not slash or not _is_registry(first):
         first, rest = DOCKER_HUB, name
     if first == "index.docker.io":
         first = DOCKER_HUB
     if first == DOCKER_HUB and "/" not in rest:
         rest = f"library/{rest}"
     return first, rest
+
+
+def _is_registry(part: str) -> bool:
+    return part == "localhost" or "." in part or ":" in part or part != part.lower()
