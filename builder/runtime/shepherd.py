@@ -28,7 +28,7 @@ def keep(requests: socket.socket) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shepherds answer on their own and leave no zombie
         clean = False
         while True:
-            message, descriptors, _, _ = socket.recv_fds(requests, 1, 4)
+            message, descriptors, _, _ = socket.recv_fds(requests, 1, 4, socket.MSG_CMSG_CLOEXEC)
             if message != b".":
                 clean = message == b"q"
                 break
