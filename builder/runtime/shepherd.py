@@ -28,7 +28,9 @@ def keep(requests: socket.socket) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shepherds answer on their own and leave no zombie
         clean = False
         while True:
-            message, descriptors, _, _ = socket.recv_fds(requests, 1, 4, socket.MSG_CMSG_CLOEXEC)
+            message, descriptors, _, _ = socket.recv_fds(requests, 1, 4)
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)  # recv_fds() forgets the flag that would do it
             if message != b".":
                 clean = message == b"q"
                 break
