@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from layers.compression import read_ahead
 from layers.digest import Digest
 from layers.errors import InvalidError, VerificationError
 from layers.image import Image
 from layers.model import Descriptor, IndexManifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from layers.image import Index, Layer
     from layers.reference import Reference
 
 REF_NAME = "org.opencontainers.image.ref.name"
 CONTAINERD_NAME = "io.containerd.image.name"
+_CHUNK = 1 << 20
 LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
 
@@ -32,6 +35,28 @@ class Blob(NamedTuple):
     def path(self) -> str:
         """Where the blob is in a layout."""
         return blob_path(self.digest)
+
+    def copy(self, write: Callable[[bytes], object]) -> None:
+        """Write the content, verified as it is read.
+
+        Raises:
+            NotFoundError: a layer's content is gone.
+            VerificationError: it is not what was promised; what was written so far is spoilt.
+        """
+        if isinstance(self.content, bytes):
+            write(self.content)
+            return
+        copied = 0
+        # what is read is hashed as well: both go on beside the writing
+        with (
+            self.content.open() as reader,
+            closing(read_ahead(iter(lambda: reader.read(_CHUNK), b""))) as chunks,
+        ):
+            for data in chunks:
+                write(data)
+                copied += len(data)
+        if copied != self.size:
+            raise VerificationError(f"layer {self.digest} has another size", expected=self.size, actual=copied)
 
 
 def blob_path(digest: Digest) -> str:

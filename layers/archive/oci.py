@@ -1,24 +1,27 @@
-"""Images in an OCI image layout: written as a tar, read from a tar or a directory.
+"""Images in an OCI image layout, which is a tar or a directory: written and read.
 
 Spec: image-spec/image-layout.md.
 """
 
 from __future__ import annotations
 
+import os
 import stat
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from layers.archive.container import TarWriter
 from layers.archive.contents import CONTAINERD_NAME, LAYOUT, REF_NAME, blob_path, blobs, index_of
 from layers.digest import VerifyingReader
-from layers.errors import InvalidError, NotFoundError, VerificationError
+from layers.errors import InvalidError, NotFoundError, StoreError, VerificationError
 from layers.image import Image, Index, load
 from layers.jsonread import MAX_DOCUMENT
 from layers.model import IndexManifest
 from layers.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -63,6 +66,53 @@ def write(
     writer.close()
 
 
+def write_layout(images: Sequence[tuple[Image | Index, Sequence[Reference]]], directory: Path) -> None:
+    """Write images and their names into the layout in a directory, which is made where there is none.
+
+    Entries of the same names are replaced, and images without a name take the place of those without one; all others
+    stay, and no blob is deleted. Blobs come first and ``index.json`` last, each whole or not at all.
+
+    Raises:
+        InvalidError: a name has the digest of something else, or the ``index.json`` that is there is none.
+        NotFoundError: an index lists an image that is not at hand, or a layer's content is gone.
+        VerificationError: content is not what was promised.
+        StoreError: the disk refuses.
+    """
+    try:
+        for blob in blobs([source for source, _ in images]):
+            path = directory / blob.path
+            if not (path.is_file() and path.stat().st_size == blob.size):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with _replacing(path) as file:
+                    blob.copy(file.write)
+        new = index_of(images).manifests
+        names = {each.annotations.get(REF_NAME, "") for each in new}
+        index = IndexManifest(())
+        if (directory / "index.json").exists():
+            index = IndexManifest.from_bytes(_read_file(directory / "index.json"))
+        kept = tuple(each for each in index.manifests if each.annotations.get(REF_NAME, "") not in names)
+        for name, content in {
+            "oci-layout": LAYOUT,
+            "index.json": replace(index, manifests=kept + new).to_bytes(),
+        }.items():
+            with _replacing(directory / name) as file:
+                file.write(content)
+    except OSError as error:
+        raise StoreError(f"cannot write the layout in {directory}: {error.strerror}") from error
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that takes the place of another at the end of the block."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def read_index(content: Content, index: bytes) -> list[Archived]:
     """Give what an ``index.json`` lists, each image once, in its order.
 
@@ -104,13 +154,16 @@ def read_layout(directory: Path) -> list[Archived]:
     """
     if not (directory / "oci-layout").is_file():
         raise NotFoundError(f"{directory} is no OCI image layout: it has no file oci-layout")
-    path = directory / "index.json"
     try:
-        with path.open("rb") as file:
-            index = file.read(MAX_DOCUMENT + 1)
+        index = _read_file(directory / "index.json")
     except OSError as error:
-        raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
+        raise NotFoundError(f"cannot read {directory / 'index.json'}: {error.strerror}") from None
     return read_index(DirectoryContent(directory), index)
+
+
+def _read_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_DOCUMENT + 1)
 
 
 class DirectoryContent:
