@@ -11,12 +11,13 @@ from typing import IO, TYPE_CHECKING
 
 from layers.changeset import tar
 from layers.changeset.index import KEPT, KEPT_SIZE, LayerIndex
-from layers.changeset.unpack import Target
+from layers.changeset.lowers import Stack
+from layers.changeset.unpack import Options, Target
 from layers.changeset.whiteout import read_marker
 from layers.errors import ChangesetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from layers.changeset.entry import Content, Entry
@@ -28,6 +29,7 @@ def apply(
     *,
     overlay: bool = False,
     userxattr: bool = False,
+    lowers: Sequence[Path] = (),
     same_owner: bool = True,
     index: bool = False,
     skipped: Callable[[Entry, OSError], None] | None = None,
@@ -44,6 +46,8 @@ def apply(
         overlay: ``root`` is a lower directory of an overlay mount, for one layer or several applied one after the
             other: what they hide below is marked as overlayfs does it. Otherwise whiteouts delete.
         userxattr: mark opaque directories for a mount with that option, as in a user namespace.
+        lowers: the directories below that one, top first. Parents that the layer leaves out, links on the way and
+            targets of hard links are taken from them; without them such parents are new directories.
         same_owner: give files their owners; only root can.
         index: give the layer's index, as ``index_layer`` does, else None.
         skipped: told of each device or attribute that may not be made here; an error where None.
@@ -56,7 +60,9 @@ def apply(
     opaque = "user.overlay.opaque" if userxattr else "trusted.overlay.opaque"
     entries: list[Entry] = []
     contents: dict[bytes, bytes] = {}
-    with Target(root, opaque if overlay else None, same_owner=same_owner, hashing=index, skipped=skipped) as target:
+    below = Stack([root, *lowers], opaque) if overlay else None
+    options = Options(opaque, same_owner=same_owner, hashing=index, skipped=skipped)
+    with Target(root, below, options) as target:
         for entry, member in tar.read(stream, limits):
             content: Content = member
             if index and entry.path in KEPT and entry.kind == "file" and entry.size <= KEPT_SIZE:

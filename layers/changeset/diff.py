@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from layers.changeset.directories import is_whiteout
-from layers.changeset.entry import Change, Entry, from_stat, keeps_xattr, kind_of
+from layers.changeset.entry import Change, Entry, from_stat, keeps_xattr, kind_of, read_xattrs
 from layers.changeset.snapshot import Snapshot, snapshot
 from layers.errors import ChangesetError
 
@@ -63,7 +63,7 @@ def diff_upper(upper: Path, lower: Tree, *, userxattr: bool) -> Iterator[Change]
             if old is not None:
                 yield from order.put(Change(path, None))
             continue
-        xattrs = _xattrs(full)
+        xattrs = read_xattrs(full)
         if marks + "redirect" in xattrs or marks + "metacopy" in xattrs:
             raise ChangesetError(
                 f"an overlay with redirects or metadata-only copies cannot be read: {_text(path)}",
@@ -105,7 +105,7 @@ def diff_snapshots(before: Snapshot, root: Path, lower: Tree | None = None) -> I
         is_same = not before.is_changed(path, info)
         # of what is the same no more has to be known, but names of one file and the way to what is below
         if not is_same or stat.S_ISDIR(info.st_mode) or info.st_nlink > 1:
-            change = _change(path, full, info, _xattrs(full))
+            change = _change(path, full, info, read_xattrs(full))
             if change is not None:
                 is_same = is_same or (lower is not None and _is_same(lower.get(path), change))
                 yield from order.put(change, info, is_same=is_same)
@@ -205,14 +205,6 @@ def _digest(change: Change) -> bytes:
         return hashed.digest()
     finally:
         os.close(file)
-
-
-def _xattrs(full: bytes) -> Mapping[str, bytes]:
-    try:
-        names = os.listxattr(full, follow_symlinks=False)
-    except OSError:  # a file system without any
-        return _NO_XATTRS
-    return {name: os.getxattr(full, name, follow_symlinks=False) for name in names} if names else _NO_XATTRS
 
 
 def _text(path: bytes) -> str:

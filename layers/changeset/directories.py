@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from layers.changeset.rootpath import Entries
+
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAX_DEPTH = 512
 """What removes trees follows them this deep."""
@@ -27,15 +29,16 @@ class Directories:
     No component is a link when it is opened. A parent that is a link is resolved inside the root first.
     """
 
-    def __init__(self, root: Path, make: Callable[[int, bytes, bytes], None]) -> None:
+    def __init__(self, root: Path, links: Entries | Path, make: Callable[[int, bytes, bytes], None]) -> None:
         """Open the root.
 
         Args:
             root: a directory.
+            links: where links on the way are looked up: the root, or all that shows with it.
             make: makes a directory that is missing, or in whose place there is something that is neither a directory
                 nor a link: given its parent's descriptor, its name and its path.
         """
-        self._root = root
+        self._look_up = links
         self._make = make
         self._open = [(b"", os.open(root, _FLAGS & ~os.O_NOFOLLOW))]
         self._asked: tuple[bytes, bytes] = (b"", b"")
@@ -74,7 +77,7 @@ class Directories:
         try:
             self._walk(path, make=False)
         except (FileNotFoundError, NotADirectoryError):
-            real = resolve(self._root, path, follow_last=True)
+            real = resolve(self._look_up, path, follow_last=True)
             self._walk(real, make=make)
             self._links[path] = real
             return real

@@ -121,3 +121,12 @@ def keeps_xattr(name: str) -> bool:
     The others say something of the host: labels, access lists, marks of its file systems.
     """
     return name == "security.capability" or (name.startswith("user.") and not name.startswith("user.overlay."))
+
+
+def read_xattrs(path: bytes) -> Mapping[str, bytes]:
+    """Give every extended attribute of what is at a host path, a link itself; none where there are no such things."""
+    try:
+        names = os.listxattr(path, follow_symlinks=False)
+    except OSError:
+        return {}
+    return {name: os.getxattr(path, name, follow_symlinks=False) for name in names}

@@ -205,7 +205,10 @@ class _Merge:
             path = path.rpartition(b"/")[0]
 
     def _link(self, entry: Entry) -> None:
-        target = self.entries.get(resolve(self, entry.linkname, follow_last=False))
+        linked = resolve(self, entry.linkname, follow_last=False)
+        if linked == entry.path:
+            return
+        target = self.entries.get(linked)
         if target is None or target.kind == "directory":
             raise ChangesetError(f"the layer links {entry.path!r} to what is no file: {entry.linkname!r}")
         self.entries[entry.path] = target._replace(path=entry.path)

@@ -9,18 +9,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
 from layers.changeset.directories import Directories, is_whiteout, remove
-from layers.changeset.entry import keeps_xattr
+from layers.changeset.entry import Entry, from_stat, keeps_xattr, read_xattrs
+from layers.changeset.rootpath import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
     from pathlib import Path
     from types import TracebackType
 
-    from layers.changeset.entry import Content, Entry
+    from layers.changeset.entry import Content
+    from layers.changeset.lowers import Stack
 
 _CHUNK = 1024 * 1024
 _SECOND = 1_000_000_000
@@ -30,24 +33,25 @@ _OWNER_ALL = 0o700
 _IMPLIED_MODE = 0o755
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a layer is put into place; see ``apply``."""
+
+    opaque: str
+    """The attribute that marks opaque directories."""
+    same_owner: bool
+    hashing: bool
+    skipped: Callable[[Entry, OSError], None] | None
+
+
 class Target:
     """A root file system, or a lower directory of an overlay, that one layer is put into."""
 
-    def __init__(
-        self,
-        root: Path,
-        opaque: str | None,
-        *,
-        same_owner: bool,
-        hashing: bool,
-        skipped: Callable[[Entry, OSError], None] | None,
-    ) -> None:
-        """Open the directory; ``opaque`` is the attribute that marks opaque directories, None outside overlays."""
-        self._dirs = Directories(root, self._make_directory)
-        self._opaque = opaque
-        self._same_owner = same_owner
-        self._hashing = hashing
-        self._skipped = skipped
+    def __init__(self, root: Path, stack: Stack | None, options: Options) -> None:
+        """Open the directory; ``stack`` begins with it in an overlay, and is None elsewhere."""
+        self._dirs = Directories(root, stack or root, self._make_directory)
+        self._stack = stack
+        self._options = options
         self._own: set[bytes] = set()
         self._times: dict[bytes, int] = {}
         self._modes: dict[bytes, int] = {}
@@ -82,22 +86,25 @@ class Target:
             OSError: the disk refuses.
         """
         parent, _, name = path.rpartition(b"/")
+        if self._stack is not None and not self._stack.may_show(path):
+            return
         try:
-            real, directory = self._enter(parent, make=self._opaque is not None)
+            real, directory = self._enter(parent, make=self._stack is not None)
         except (FileNotFoundError, NotADirectoryError):
             return
         path = _join(real, name)
         self._remove(directory, name, path, self._own)
-        if self._opaque is None:
+        if self._stack is None:
             return
-        if path not in self._own:
-            try:
-                os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
-            except FileExistsError:
-                # a parent of what this layer has put there is left
+        self._hide_lower(directory, name, path)
+
+    def _hide_lower(self, directory: int, name: bytes, path: bytes) -> None:
+        """Hide what lower directories have, but not what is left here: this layer's own."""
+        try:
+            os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory)
+        except FileExistsError:
+            if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
                 self._mark_opaque(path)
-        elif stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-            self._mark_opaque(path)
 
     def hide_below(self, path: bytes) -> None:
         """Hide what the directory ``path`` held before this layer.
@@ -105,15 +112,21 @@ class Target:
         Raises:
             OSError: the disk refuses.
         """
+        if self._stack is not None and not self._stack.may_show(path):
+            return
         try:
-            real, directory = self._enter(path, make=self._opaque is not None)
+            real, directory = self._enter(path, make=self._stack is not None)
         except (FileNotFoundError, NotADirectoryError):
             return
         for each in os.listdir(directory):
             name = os.fsencode(each)
             self._remove(directory, name, _join(real, name), self._own)
-        if self._opaque is not None:
+        if self._stack is not None and real:
             self._mark_opaque(real)
+        elif self._stack is not None:
+            # overlayfs merges the roots whatever they are marked with
+            for name in self._stack.names() - set(map(os.fsencode, os.listdir(directory))):
+                self._hide_lower(directory, name, name)
 
     def finish(self) -> None:
         """Set what putting files into directories has changed: their times, and modes that lock the owner out.
@@ -146,7 +159,7 @@ class Target:
             self._remove(directory, name, path)
             file = os.open(name, _NEW, 0o600, dir_fd=directory)
         try:
-            hashed = sha256() if self._hashing else None
+            hashed = sha256() if self._options.hashing else None
             left = entry.size
             while left:
                 data = content.read(min(left, _CHUNK))
@@ -174,7 +187,7 @@ class Target:
                 self._remove(directory, name, path)
                 os.mkdir(name, _OWNER_ALL, dir_fd=directory)
                 # what was replaced here hid what lower directories have at this path
-                hides = self._opaque is not None
+                hides = self._stack is not None
         _, own = self._dirs.enter(path, make=False)
         if hides:
             self._mark_opaque(path)
@@ -196,17 +209,27 @@ class Target:
             real, source = self._dirs.enter(parent, make=False)
             if _join(real, linked) == path:
                 return
-            info = os.stat(linked, dir_fd=source, follow_symlinks=False)
-            if stat.S_ISDIR(info.st_mode) or is_whiteout(info):
-                raise FileNotFoundError(errno.ENOENT, "it links to what is no file")
+            _check_shows(source, linked)
             try:
                 os.link(linked, name, src_dir_fd=source, dst_dir_fd=held, follow_symlinks=False)
             except FileExistsError:
                 self._remove(held, name, path)
                 _, source = self._dirs.enter(parent, make=False)
                 os.link(linked, name, src_dir_fd=source, dst_dir_fd=held, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            self._copy_lower(entry, held, path)
         finally:
             os.close(held)
+
+    def _copy_lower(self, entry: Entry, directory: int, path: bytes) -> None:
+        """Copy a hard link's target from a lower directory, as overlayfs does when such a link is made."""
+        target = resolve(self._stack, entry.linkname, follow_last=False) if self._stack is not None else b""
+        shown = self._stack.find(target) if self._stack is not None else None
+        if shown is None or not stat.S_ISREG(shown.info.st_mode):
+            raise FileNotFoundError(errno.ENOENT, f"it links to what is no file: {entry.linkname!r}")
+        copied = from_stat(path, shown.info, xattrs=read_xattrs(shown.host))
+        with open(shown.host, "rb", buffering=0) as content:
+            self._put_file(copied, content, directory, path)
 
     def _put_special(self, entry: Entry, directory: int, path: bytes) -> None:
         """Make a symbolic link, a device or a named pipe."""
@@ -218,12 +241,12 @@ class Target:
                 self._remove(directory, name, path)
                 _make_special(entry, directory, name)
         except PermissionError as error:
-            if self._skipped is None or entry.kind not in {"character", "block"}:
+            if self._options.skipped is None or entry.kind not in {"character", "block"}:
                 raise
-            self._skipped(entry, error)
+            self._options.skipped(entry, error)
             self._own.discard(path)
             return
-        if self._same_owner:
+        if self._options.same_owner:
             os.chown(name, entry.uid, entry.gid, dir_fd=directory, follow_symlinks=False)
         if entry.kind != "symlink":
             os.chmod(name, entry.mode, dir_fd=directory)
@@ -232,7 +255,7 @@ class Target:
 
     def _finish(self, entry: Entry, descriptor: int) -> None:
         """Give a file or directory what its entry says of it."""
-        if self._same_owner:
+        if self._options.same_owner:
             os.fchown(descriptor, entry.uid, entry.gid)
         # after fchown, which clears setuid, setgid and capabilities
         os.fchmod(descriptor, entry.mode)
@@ -241,37 +264,42 @@ class Target:
                 try:
                     os.setxattr(descriptor, attribute, value)
                 except OSError as error:
-                    if self._skipped is not None:
-                        self._skipped(entry, error)
+                    if self._options.skipped is not None:
+                        self._options.skipped(entry, error)
                     elif error.errno != errno.ENOTSUP:
                         raise
 
     def _make_directory(self, parent: int, name: bytes, path: bytes) -> None:
-        """Make a parent that no entry describes."""
+        """Make a parent that no entry describes: as it is in a lower directory, if there is one."""
         above = path.rpartition(b"/")[0]
         if above not in self._times:
             self._times[above] = os.fstat(parent).st_mtime_ns
+        shown = self._stack.find(path) if self._stack is not None else None
         hides = False
-        try:
-            if self._opaque is not None and is_whiteout(os.stat(name, dir_fd=parent, follow_symlinks=False)):
-                os.unlink(name, dir_fd=parent)
-                hides = True
-        except FileNotFoundError:
-            pass
         try:
             os.mkdir(name, dir_fd=parent)
         except FileExistsError:
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
-        if self._same_owner:
-            os.chown(name, 0, 0, dir_fd=parent, follow_symlinks=False)
-        os.chmod(name, _IMPLIED_MODE, dir_fd=parent)
-        self._times[path] = 0
-        if hides:
-            self._mark_opaque(path)
+            if self._stack is None or not is_whiteout(os.stat(name, dir_fd=parent, follow_symlinks=False)):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
+            os.unlink(name, dir_fd=parent)
+            os.mkdir(name, dir_fd=parent)
+            hides = True
+        entry = Entry(path, "directory", _IMPLIED_MODE)
+        if shown is not None:
+            if not stat.S_ISDIR(shown.info.st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            entry = from_stat(path, shown.info, xattrs=read_xattrs(shown.host))
+        own = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            self._finish(entry, own)
+            if hides:
+                os.setxattr(own, self._options.opaque, b"y")
+        finally:
+            os.close(own)
+        self._times[path] = shown.info.st_mtime_ns if shown is not None else 0
 
     def _mark_opaque(self, path: bytes) -> None:
-        assert self._opaque is not None
-        os.setxattr(self._dirs.enter(path, make=False)[1], self._opaque, b"y")
+        os.setxattr(self._dirs.enter(path, make=False)[1], self._options.opaque, b"y")
 
     def _remove(self, directory: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -> None:
         self._dirs.forget(path)
@@ -288,6 +316,11 @@ class Target:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_shows(directory: int, name: bytes) -> None:
+    if is_whiteout(os.stat(name, dir_fd=directory, follow_symlinks=False)):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _make_special(entry: Entry, directory: int, name: bytes) -> None:

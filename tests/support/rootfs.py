@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
+import stat
+import subprocess
 from hashlib import sha256
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -149,3 +152,34 @@ def tree_view(tree: Tree) -> View:
     for entry in tree.walk():
         names.setdefault(tree.source(entry.path) or entry.path, set()).add(entry.path)
     return {entry.path: (entry, frozenset(names[tree.source(entry.path) or entry.path])) for entry in tree.walk()}
+
+
+def merge(lowers: Iterable[Path], target: Path, opaque: str) -> None:
+    """Put lower directories, the lowest first, into an empty directory as an overlay of them would show it."""
+    for lower in lowers:
+        top = os.fsencode(lower)
+        for here, folders, files in os.walk(top):
+            own = os.path.join(os.fsencode(target), os.path.relpath(here, top))
+            for name in [*folders, *files]:
+                _merge_one(os.path.join(here, name), os.path.join(own, name), opaque)
+    for lower in lowers:
+        for here, _, _ in os.walk(os.fsencode(lower), topdown=False):
+            own = os.path.join(os.fsencode(target), os.path.relpath(here, os.fsencode(lower)))
+            if os.path.isdir(own) and not os.path.islink(own):
+                shutil.copystat(here, own)
+
+
+def _merge_one(source: bytes, target: bytes, opaque: str) -> None:
+    info = os.lstat(source)
+    is_directory = stat.S_ISDIR(info.st_mode)
+    is_opaque = is_directory and opaque in os.listxattr(source)
+    if os.path.lexists(target) and not (is_directory and not is_opaque and stat.S_ISDIR(os.lstat(target).st_mode)):
+        subprocess.run([b"rm", b"-rf", b"--", target], check=True)
+    if stat.S_ISCHR(info.st_mode) and info.st_rdev == 0:
+        return
+    if not is_directory:
+        os.link(source, target, follow_symlinks=False)
+        return
+    if not os.path.lexists(target):
+        os.mkdir(target)
+    os.chown(target, info.st_uid, info.st_gid)
