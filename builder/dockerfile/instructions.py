@@ -70,7 +70,7 @@ class Run(Written):
         heredocs as written.
         """
         if not self.heredocs:
-            return self.arguments or ("",)
+            return self.arguments or (("",) if self.shell else ())
         if self._lone:
             return (self.heredocs[0].body,)
         bodies = "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in self.heredocs)

@@ -22,7 +22,7 @@ def check_signal(signal: str) -> None:
     Raises:
         DockerfileError: it is neither.
     """
-    if re.fullmatch(r"[0-9]{1,9}", signal):
+    if re.fullmatch(r"[+-]?[0-9]{1,9}", signal):
         if int(signal):
             return
     elif signal.upper().removeprefix("SIG") in _NAMES:

@@ -52,8 +52,13 @@ def test_heredocs_beside_words_are_left_to_the_shell() -> None:
     assert run.script is None
 
 
+def test_an_empty_name_begins_no_heredoc() -> None:
+    assert ("cat <<''",) == only("RUN cat <<''", Run).command
+
+
 def test_a_bare_run_is_an_empty_command() -> None:
     assert ("",) == only("RUN", Run).command
+    assert () == only("RUN []", Run).command
 
 
 @pytest.mark.parametrize(
@@ -182,7 +187,7 @@ def test_signals_have_names_and_numbers(signal: str) -> None:
     check_signal(signal)
 
 
-@pytest.mark.parametrize("signal", ["", "0", "SIG", "SIGTEM", "TERM ", "-1", "RTMIN+16"])
+@pytest.mark.parametrize("signal", ["", "0", "SIG", "SIGTEM", "TERM ", "1.5", "RTMIN+16"])
 def test_what_is_no_signal_is_refused(signal: str) -> None:
     with pytest.raises(DockerfileError, match="invalid signal"):
         check_signal(signal)
@@ -191,6 +196,7 @@ def test_what_is_no_signal_is_refused(signal: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
+        ("FROM a\nRUN --mount='type=bind,\"x' true", "cannot be read", ""),
         ("FORM scratch", "unknown instruction: FORM", "did you mean FROM?"),
         ("FROM a b", "FROM requires either one or three arguments", "FROM image [AS name]"),
         (
@@ -204,6 +210,15 @@ def test_what_is_no_signal_is_refused(signal: str) -> None:
         ("FROM a\nCOPY --from a b", "missing a value on flag: --from", ""),
         ("FROM a\nWORKDIR --x /a", "unknown flag: --x", "this instruction has no flags"),
         ("FROM a\nRUN --network=nona x", "invalid network mode 'nona'", "did you mean none?"),
+        ("FROM a\nARG", "ARG requires at least one argument", "ARG name[=default]"),
+        ("FROM a\nEXPOSE", "EXPOSE requires at least one argument", "EXPOSE port[/protocol] ..."),
+        ("FROM a\nSHELL []", "SHELL requires at least one argument", 'SHELL ["/bin/bash", "-c"]'),
+        ("FROM a\nHEALTHCHECK", "HEALTHCHECK requires at least one argument", "HEALTHCHECK CMD command"),
+        ("FROM a\nHEALTHCHECK RUN x", "unknown type 'RUN' in HEALTHCHECK", "HEALTHCHECK CMD command"),
+        ("FROM a\nONBUILD", "ONBUILD requires at least one argument", "ONBUILD instruction"),
+        ('FROM a\nCOPY ["<<E", "/"]', "heredoc '<<E' has no lines", "the JSON form takes paths only"),
+        ('FROM a\nRUN [1, "<<EOF"]', "arrays must be comprised of strings only", ""),
+        ('FROM a\nRUN cat <<${a:-\\"}', "matching double-quote", ""),
         ("FROM a\nENV", "ENV requires at least one argument", "ENV key=value ..."),
         ("FROM a\nENV a", "ENV must have two arguments", "ENV a=value"),
         ("FROM a\nENV =b", "ENV names can not be blank", ""),
@@ -223,7 +238,8 @@ def test_what_is_no_signal_is_refused(signal: str) -> None:
 def test_mistakes_are_named_with_a_hint(text: str, message: str, hint: str) -> None:
     error = refusal(text)
 
-    assert (message, hint) == (error.message, error.hint)
+    assert message in error.message
+    assert hint in error.hint
     assert error.where is not None
 
 

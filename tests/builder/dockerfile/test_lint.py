@@ -87,6 +87,10 @@ def test_checks_of_from(text: str, expected: list[tuple[str, int]]) -> None:
     assert expected == found(text)
 
 
+def test_a_global_argument_without_a_default_that_could_be_expanded_is_no_finding() -> None:
+    assert [] == found("ARG IMAGE=${OTHER:?}\nFROM $IMAGE", {"IMAGE": "a"})
+
+
 def test_an_argument_of_from_that_nobody_declared_comes_with_what_may_be_meant() -> None:
     (finding,) = lint(planned("ARG VERSION=1\nFROM a:${VERSIN:-2}"))
 

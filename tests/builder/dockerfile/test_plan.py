@@ -199,6 +199,12 @@ def test_the_epoch_is_a_build_argument_or_a_global_default(
     assert expected == planned(text, build_args=build_args).source_date_epoch
 
 
+def test_an_image_that_cannot_be_found_may_have_been_meant_to_be_a_stage() -> None:
+    found = planned("FROM a AS builder\nFROM bilder")
+
+    assert ("did you mean builder?", "") == (found.hint("bilder"), found.hint("nginx"))
+
+
 def test_forty_thousand_stages_are_planned_soon() -> None:
     found = planned("FROM scratch AS s\n" + "FROM s AS s\nCOPY --from=S a b\n" * 10_000)
 

@@ -7,7 +7,14 @@ import pytest
 from builder.dockerfile.words import expand_word, expand_words, lex
 from builder.errors import DockerfileError, SourceRange
 
-ENV = {"HOME": "/home", "EMPTY": "", "SPACED": "a  b", "FILE": "src/lib/main.test.py", "한": "글"}
+ENV = {
+    "BIG": "B" * (9 << 20),
+    "HOME": "/home",
+    "EMPTY": "",
+    "SPACED": "a  b",
+    "FILE": "src/lib/main.test.py",
+    "한": "글",
+}
 
 
 @pytest.mark.parametrize(
@@ -61,6 +68,10 @@ def test_defaults_alternatives_and_demands(text: str, expected: str) -> None:
         ("${FILE%%.*}", "src/lib/main"),
         ("${FILE#???}", "/lib/main.test.py"),
         ("${FILE#nothing}", "src/lib/main.test.py"),
+        ("${FILE#*nothing}", "src/lib/main.test.py"),
+        ("${FILE##*z?z}", "src/lib/main.test.py"),
+        ("${FILE%%z?z*}", "src/lib/main.test.py"),
+        ("${FILE##*/?}", "ain.test.py"),
         ("${FILE%nothing}", "src/lib/main.test.py"),
         ("${FILE#*}", "src/lib/main.test.py"),
         ("${FILE##*}", ""),
@@ -109,6 +120,9 @@ def test_escapes_and_greed_of_patterns(value: str, pattern: str, expected: str) 
         ("${a:", "missing '}'"),
         ("${a:-b", "missing '}'"),
         ("${a/b}", "missing '/'"),
+        ("$BIG$BIG", "come to more than"),
+        ("${BIG//?/$BIG}", "more than"),
+        ("${BIG/B/${BIG}}${BIG/B/x}", "come to more than"),
         ("${}", "bad substitution"),
         ("${:-b}", "bad substitution"),
         ("${a:=b}", "unsupported modifier (:=)"),
