@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,20 @@ import pytest
 import zstandard
 
 from layers.archive import docker, oci
+from layers.archive.members import Members
 from layers.archive.read import open_images
-from layers.errors import ChangesetError, InvalidError, LayersError, NotFoundError, VerificationError
+from layers.errors import (
+    ChangesetError,
+    InvalidError,
+    LayersError,
+    LimitError,
+    NotFoundError,
+    StoreError,
+    VerificationError,
+)
 from layers.image import Image, Index
 from layers.mediatype import OCI_LAYER
+from layers.model import IndexManifest
 from layers.reference import Reference
 from layers.validate import validate_image, validate_index
 from tests.support.archives import old_docker_save, tar_with
@@ -161,8 +172,6 @@ def test_a_directory_with_a_layout_is_read(tmp_path: Path) -> None:
 
 
 def unpack(archive: Path, directory: Path) -> None:
-    import tarfile  # noqa: PLC0415 - the only test that unpacks one
-
     with tarfile.open(archive) as tar:
         tar.extractall(directory, filter="data")
 
@@ -316,3 +325,70 @@ def test_indexes_nested_beyond_reason_are_refused(tmp_path: Path) -> None:
         assert isinstance(found.source, Index)
         with pytest.raises(InvalidError, match="nested"):
             found.source.image(ARM64)
+
+
+def test_hard_links_and_long_names_among_the_members_are_followed(tmp_path: Path) -> None:
+    tar = tar_of(FILES)
+    source = image(layer(FILES))
+    long = "x" * 200 + "/layer.tar"
+    manifest = [{"Config": "config.json", "RepoTags": None, "Layers": ["link/layer.tar"]}]
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in {
+            long: tar,
+            "config.json": source.config_bytes,
+            "manifest.json": json.dumps(manifest).encode(),
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+        link = tarfile.TarInfo("link/layer.tar")
+        link.type, link.linkname = tarfile.LNKTYPE, long
+        archive.addfile(link)
+
+    with open_images(saved(tmp_path, buffer.getvalue()), tmp_path) as [found]:
+        assert isinstance(found.source, Image)
+        assert [tar] == content_of(found.source)
+
+
+def test_more_files_than_any_image_has_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layers.archive.members._MAX_MEMBERS", 10)
+    archive = tar_with({str(i): b"" for i in range(11)})
+
+    with pytest.raises(LimitError, match="more than 10 files"), open_images(saved(tmp_path, archive), tmp_path):
+        pass
+
+
+def test_a_blob_of_another_size_than_promised_is_noticed(tmp_path: Path) -> None:
+    source = image(layer())
+    files = blobs_of(source)
+    files[f"blobs/sha256/{source.digest.encoded}"] = source.manifest_bytes + b" "
+    raw = json.dumps({"schemaVersion": 2, "manifests": [source.descriptor.to_json()]}).encode()
+    path = saved(tmp_path, tar_with({**files, "index.json": raw}))
+
+    with pytest.raises(VerificationError, match="another size: expected"), open_images(path, tmp_path):
+        pass
+
+
+def test_without_room_to_unpack_a_compressed_archive_the_error_names_the_place(tmp_path: Path) -> None:
+    path = saved(tmp_path, gzip.compress(written(docker.write, (image(layer()), [APP]))))
+    (tmp_path / "work").write_text("a file in the way")
+
+    with pytest.raises(StoreError, match=r"cannot write to .*work"), open_images(path, tmp_path / "work"):
+        pass
+
+
+def test_of_an_index_without_an_image_for_this_machine_manifest_json_has_none(tmp_path: Path) -> None:
+    source = index(image(layer(), platform=replace(ARM64, architecture="s390x")))
+    path = saved(tmp_path, written(docker.write, (source, [APP])))
+
+    with Members(path, "x") as members:
+        assert b"[]" == members.document("manifest.json")
+
+
+def test_a_document_that_is_not_what_the_index_lists_is_not_written() -> None:
+    good = image(layer())
+    lying = Index(IndexManifest((good.descriptor,)).to_bytes(), lambda _: image(layer(), platform=ARM64))
+
+    with pytest.raises(VerificationError, match="a document has other content"):
+        written(oci.write, (lying, [APP]))

@@ -310,3 +310,74 @@ def test_images_come_in_the_order_in_which_they_were_named(layout: Layout) -> No
     assert [one.digest, two.digest] == [each.descriptor.digest for each in layout.images()]
     assert [("one:latest",), ("three:latest", "two:latest")] == names
     assert isinstance(layout.images()[0], Stored)
+
+
+def test_an_index_with_a_missing_image_is_refused_unless_it_may_be_sparse(layout: Layout) -> None:
+    whole = index(image(layer({"a": b"1"})), image(layer({"a": b"2"}), platform=ARM64))
+
+    def load(descriptor: Descriptor) -> Image | Index:
+        if descriptor.platform == AMD64:
+            raise NotFoundError("it is elsewhere")
+        return whole.load(descriptor)
+
+    source = Index(whole.raw, load)
+    with pytest.raises(NotFoundError, match="it is elsewhere"):
+        layout.put(source)
+
+    layout.tag(APP, layout.put(source, sparse=True))
+    assert ARM64 == layout.image(APP, ARM64).platform
+
+
+def test_an_index_in_an_index_is_stored_with_its_images(layout: Layout) -> None:
+    source = image(layer())
+    inner = index(source)
+    outer = Index(IndexManifest((replace(inner.descriptor, platform=AMD64),)).to_bytes(), lambda _: inner)
+
+    add(layout, outer, "app:dev")
+
+    assert source.digest == layout.image(APP, AMD64).digest
+    assert source.digest == layout.resolve(source.id.short).descriptor.digest
+
+
+def test_an_image_that_is_not_what_its_index_lists_is_not_stored(layout: Layout) -> None:
+    good = image(layer())
+    lying = Index(IndexManifest((good.descriptor,)).to_bytes(), lambda _: image(layer(), platform=ARM64))
+
+    with pytest.raises(VerificationError, match="a document has other content"):
+        layout.put(lying)
+
+
+def test_when_one_layer_fails_the_others_are_given_up(layout: Layout) -> None:
+    bad = MemoryLayer(b"", replace(layer({"bad": b""}).descriptor, size=0), layer().diff_id)
+    parts = [layer({str(i): bytes(3 << 20)}, "none") for i in range(8)]
+
+    with pytest.raises(VerificationError):
+        layout.put(image(bad, *parts))
+
+    assert [] == list((layout.root / "tmp").iterdir())
+
+
+def test_a_layer_is_given_by_its_descriptor(layout: Layout) -> None:
+    part = layer()
+    layout.put(image(part))
+
+    with layout.layer(part.descriptor, part.diff_id).open() as reader:
+        assert part.content == reader.read()
+
+
+def test_a_store_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "oci-layout").mkdir()
+
+    with pytest.raises(StoreError, match="cannot read"):
+        Layout.open(tmp_path)
+
+
+def test_an_id_that_nothing_has_is_not_found(layout: Layout) -> None:
+    for text in ("0" * 64, "sha256:" + "0" * 64, "0123", f"app@sha256:{'0' * 64}"):
+        with pytest.raises(NotFoundError, match="no image"):
+            layout.resolve(text)
+
+
+def test_what_is_no_name_and_no_id_is_refused(layout: Layout) -> None:
+    with pytest.raises(InvalidError, match="invalid repository"):
+        layout.resolve("No Name")
