@@ -1,0 +1,71 @@
+"""Records of steps on disk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from builder.cache.cache import Record
+from builder.cache.key import CacheKey, cache_key
+from builder.cache.local import LocalCache, WriteOnlyCache
+from layers.digest import Digest
+from layers.mediatype import OCI_LAYER_GZIP, OCI_LAYER_ZSTD
+from layers.model import Descriptor
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KEY = cache_key("RUN", None, {"arguments": ["x"]})
+RECORD = Record(
+    Digest.of(b"tar"),
+    "2020-01-01T00:00:00Z",
+    {
+        "gzip": Descriptor(OCI_LAYER_GZIP, Digest.of(b"gz"), 2),
+        "zstd": Descriptor(OCI_LAYER_ZSTD, Digest.of(b"zst"), 3),
+    },
+)
+
+
+def test_what_is_put_is_got_again(tmp_path: Path) -> None:
+    LocalCache(tmp_path / "steps").put(KEY, RECORD)
+    assert LocalCache(tmp_path / "steps").get(KEY) == RECORD
+
+
+def test_an_unknown_key_gives_nothing(tmp_path: Path) -> None:
+    assert LocalCache(tmp_path).get(KEY) is None
+
+
+def test_a_damaged_record_gives_nothing(tmp_path: Path) -> None:
+    cache = LocalCache(tmp_path)
+    cache.put(KEY, RECORD)
+    path = tmp_path / str(KEY)
+    for damaged in (b"", b"{", b"[]", b'{"diff_id": 1}', path.read_bytes()[:-5]):
+        path.write_bytes(damaged)
+        assert cache.get(KEY) is None
+
+
+def test_without_cache_nothing_is_found_and_everything_remembered(tmp_path: Path) -> None:
+    cache = LocalCache(tmp_path)
+    WriteOnlyCache(cache).put(KEY, RECORD)
+    assert WriteOnlyCache(cache).get(KEY) is None
+    assert cache.get(KEY) == RECORD
+
+
+def test_all_blobs_of_all_records_are_known(tmp_path: Path) -> None:
+    cache = LocalCache(tmp_path)
+    assert cache.blobs() == set()
+    cache.put(KEY, RECORD)
+    assert {Digest.of(b"gz"), Digest.of(b"zst")} == cache.blobs()
+
+
+def test_keys_differ_by_kind_parent_and_meaning_and_by_nothing_else() -> None:
+    meaning = {"b": 1, "a": ["x"]}
+    parent = Digest.of(b"parent")
+    keys = {
+        cache_key("RUN", None, meaning),
+        cache_key("RUN", parent, meaning),
+        cache_key("COPY", None, meaning),
+        cache_key("RUN", None, {**meaning, "a": ["y"]}),
+    }
+    assert len(keys) == 4
+    assert cache_key("RUN", None, {"a": ["x"], "b": 1}) == cache_key("RUN", None, meaning)
+    assert isinstance(KEY, CacheKey)
