@@ -105,16 +105,20 @@ class Runc:
         (bundle / "config.json").write_bytes(content)
 
     def _command(self, bundle: Path) -> Command:
-        options = ["--log", str(bundle / "log"), "--log-format", "json"]
+        log = ("--log", str(bundle / "log"), "--log-format", "json")
+        program = (*self._program, *log)
+        container = ("--bundle", str(bundle), bundle.name)
+        pid_file = ""
         if self.name == "crun":
-            options += [] if self.sandbox.cgroups else ["--cgroup-manager", "disabled"]
+            options = () if self.sandbox.cgroups else ("--cgroup-manager", "disabled")
+            arguments = (*program, *options, "run", *container)
         else:
-            options += [f"--rootless={str(not self.sandbox.cgroups).lower()}"]
-        pid_file = str(bundle / "pid")
-        # Detached, runc hands on our pipe as it is; else it copies output and error each at its own pace, out of order.
-        run = ("run", "--detach", "--pid-file", pid_file, "--bundle", str(bundle), bundle.name)
+            # Detached, runc hands on our pipe as it is; else it copies output and errors each at its own pace.
+            pid_file = str(bundle / "pid")
+            rootless = f"--rootless={str(not self.sandbox.cgroups).lower()}"
+            arguments = (*program, rootless, "run", "--detach", "--pid-file", pid_file, *container)
         return Command(
-            arguments=(*self._program, *options, *run),
+            arguments=arguments,
             environment={"PATH": os.defpath},
             pid_file=pid_file,
             cleanup=(*self._program, "delete", "--force", bundle.name) if self.sandbox.cgroups else (),

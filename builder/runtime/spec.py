@@ -47,7 +47,7 @@ _UNLIMITED = (1 << 64) - 1
 _GROUP_TTY = 5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sandbox:
     """What the machine allows; the ladder finds it out."""
 

@@ -250,7 +250,10 @@ def find_program(name: str) -> str | None:
 
 
 def _join(child: int, attempts: list[str]) -> None:
-    here = os.getcwd() if os.path.exists(".") else "/"
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # it was removed
+        here = "/"
     user = os.open(f"/proc/{child}/ns/user", os.O_RDONLY)
     mounts = os.open(f"/proc/{child}/ns/mnt", os.O_RDONLY)
     try:
