@@ -84,7 +84,7 @@ class MergedFiles:
             opened = functools.partial(self._spool.open, source, wanted) if source is not None else None
             yield Change(entry.path, entry, opened)
 
-    def open(self, path: bytes) -> int:
+    def open(self, path: bytes) -> Content:
         """Open a regular file."""
         source = self._tree.source(path)
         if source is None:
@@ -99,6 +99,23 @@ class MergedFiles:
         return self._trees.index(self._layers[source.layer]).contents.get(source.path)
 
 
+class _Part:
+    """One file's content in a scratch file that holds many."""
+
+    def __init__(self, path: str, start: int, size: int) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._at, self._end = start, start + size
+
+    def read(self, size: int = -1, /) -> bytes:
+        left = self._end - self._at
+        data = os.pread(self._descriptor, left if size < 0 else min(size, left), self._at)
+        self._at += len(data)
+        return data
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+
 class _Spool:
     """Contents of some files of some layers, one after the other in a scratch file."""
 
@@ -107,15 +124,13 @@ class _Spool:
         self._scratch = scratch
         self._path = ""
         self._size = 0
-        self._places: dict[Source, int] = {}
+        self._places: dict[Source, tuple[int, int]] = {}
 
-    def open(self, source: Source, wanted: Iterable[Source]) -> int:
-        """Give a descriptor at the content of one file; all that is ``wanted`` is read along with it."""
+    def open(self, source: Source, wanted: Iterable[Source]) -> _Part:
+        """Open the content of one file; all that is ``wanted`` is read along with it."""
         if source not in self._places:
             self._fill({each for each in wanted if each not in self._places} | {source})
-        descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        os.lseek(descriptor, self._places[source], os.SEEK_SET)
-        return descriptor
+        return _Part(self._path, *self._places[source])
 
     def _fill(self, wanted: set[Source]) -> None:
         if not self._path:
@@ -134,7 +149,7 @@ class _Spool:
         with layer.open() as blob, open_reader(blob, compression) as content:
             for entry, member in tar.read(content):
                 if entry.kind == "file" and entry.path in paths:
-                    self._places[Source(number, entry.path)] = self._size
+                    self._places[Source(number, entry.path)] = self._size, entry.size
                     while data := member.read(_CHUNK):
                         spool.write(data)
                         self._size += len(data)
