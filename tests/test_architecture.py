@@ -37,6 +37,7 @@ LEVELS: dict[str, int] = {
     "builder.bases": 8,
     "builder.pipeline": 8,
     "builder.cli": 9,
+    "builder.__main__": 9,
 }
 SEPARATE = [
     {"layers.store", "layers.registry", "layers.archive"},

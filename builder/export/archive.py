@@ -11,7 +11,6 @@ from typing import IO, TYPE_CHECKING
 from builder.errors import ExportError
 from builder.export.convert import converted
 from layers.archive import docker, oci
-from layers.store.layout import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from layers.image import Image
     from layers.mediatype import Compression
     from layers.reference import Reference
+    from layers.store.layout import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,11 @@ class ArchiveExporter:
         """Write the archive; the file appears whole, or not at all."""
         image = converted(image, self.output, self.layout, self.written)
         if not self.output.archive:
-            self._export_directory(image, names)
+            oci.write_layout([(image, names)], Path(self.output.destination))
             return
         write = docker.write if self.output.kind == "docker" else oci.write
         with self._sink() as sink:
             write([(image, names)], sink)
-
-    def _export_directory(self, image: Image, names: Sequence[Reference]) -> None:
-        layout = Layout.open(Path(self.output.destination))
-        descriptor = layout.put(image)
-        for name in names:
-            layout.tag(name, descriptor)
-        if not names:
-            layout.keep(descriptor)
 
     @contextlib.contextmanager
     def _sink(self) -> Iterator[IO[bytes]]:
