@@ -87,7 +87,7 @@ def imports(path: Path) -> list[str]:
 
 
 def within(module: str, rooms: tuple[str, ...]) -> bool:
-    return any(module == each or module.startswith(f"{each}.") or module.startswith(f"{each}_") for each in rooms)
+    return any(module == each or module.startswith((f"{each}.", f"{each}_")) for each in rooms)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
