@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
 _PATIENCE = 60.0
 
 
-class Docker(Protocol):
+@dataclass(frozen=True)
+class Docker:
     """Run the ``docker`` command against the engine."""
+
+    host: str
+    """What DOCKER_HOST has to be."""
 
     def __call__(self, *arguments: str, input: bytes | None = None) -> str:  # noqa: A002 - named as subprocess does
         """Give what the command printed on stdout.
@@ -25,6 +31,11 @@ class Docker(Protocol):
         Raises:
             AssertionError: it failed; the message is what it printed on stderr.
         """
+        command = [_client(), "--host", self.host, *arguments]
+        environment = {**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
+        done = subprocess.run(command, env=environment, input=input, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        return done.stdout.decode()
 
 
 def installed() -> bool:
@@ -32,30 +43,32 @@ def installed() -> bool:
     return shutil.which("dockerd") is not None and shutil.which("docker") is not None
 
 
+def _client() -> str:
+    """Give the engine's own client, where it has one beside it: a newer one needs plugins to build."""
+    return shutil.which("docker", path=f"/usr/bin:{os.environ.get('PATH', '')}") or "docker"
+
+
 @contextmanager
-def dockerd() -> Iterator[Docker]:
+def dockerd(driver: str = "vfs") -> Iterator[Docker]:
     """Start an engine without networks that keeps its files in a directory of its own, and end it after.
 
-    Needs root. The directory is under /tmp, as the path of a socket has no more than 107 bytes.
+    ``driver`` is how layers are kept; vfs works everywhere, and the empty text is the best that works here. Needs root.
+    The directory is under /tmp, as the path of a socket has no more than 107 bytes.
     """
     root = Path(tempfile.mkdtemp(prefix="dockerd-"))
     host = f"unix://{root}/docker.sock"
     command = [
-        *("dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none", "--storage-driver=vfs"),
+        *("dockerd", "--iptables=false", "--ip6tables=false", "--bridge=none"),
+        *(("--storage-driver", driver) if driver else ()),
         *("--data-root", str(root / "data"), "--exec-root", str(root / "exec"), "--pidfile", str(root / "pid")),
         *("--host", host),
     ]
     with (root / "log").open("wb") as log:
         engine = subprocess.Popen(command, stdout=log, stderr=log)
 
-    def docker(*arguments: str, input: bytes | None = None) -> str:  # noqa: A002 - named as subprocess does
-        done = subprocess.run(["docker", "--host", host, *arguments], input=input, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr.decode(errors="replace")
-        return done.stdout.decode()
-
     try:
         _wait_for(engine, root, host)
-        yield docker
+        yield Docker(host)
     finally:
         engine.terminate()
         engine.wait(_PATIENCE)
@@ -64,7 +77,7 @@ def dockerd() -> Iterator[Docker]:
 
 def _wait_for(engine: subprocess.Popen[bytes], root: Path, host: str) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while subprocess.run(["docker", "--host", host, "version"], capture_output=True, check=False).returncode:
+    while subprocess.run([_client(), "--host", host, "version"], capture_output=True, check=False).returncode:
         ended = engine.poll() is not None
         assert not ended, (root / "log").read_text(errors="replace")[-2000:]
         assert time.monotonic() < deadline, f"dockerd did not answer within {_PATIENCE} seconds"
