@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Self
 
 from builder.errors import IsolationError
 from builder.runtime import syscalls
-from builder.runtime.lowers import Lowers
 from builder.runtime.overlay import overlay
+from layers.changeset.lowers import Stack
+from layers.changeset.rootpath import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -94,18 +95,18 @@ def make_stubs(lowers: Sequence[Path], stubs: Path, mounts: Iterable[Mount], *, 
 
     A directory of the image above one is there as well, with the image's mode, owner, times and attributes.
     """
-    view = Lowers(lowers, userxattr=userxattr)
+    view = Stack(lowers, "user.overlay.opaque" if userxattr else "trusted.overlay.opaque")
     wanted = [(path, True, 0o755) for path in _SYSTEM] + [(path, False, 0o644) for path in _FILES]
     # A tmpfs takes the mode of its mount point.
     wanted += [(each.target, each.is_directory, each.mode if each.kind == "tmpfs" else 0o755) for each in mounts]
     made: list[tuple[bytes, bytes | None]] = []
     covered: list[bytes] = []
     for target, directory, mode in wanted:
-        found = view.find(os.fsencode(target))
-        if found.info is None and not any(found.path.startswith(path + b"/") for path in covered):
-            _make_stub(view, bytes(stubs), found.path, made, directory=directory, mode=mode)
+        path = resolve(view, os.fsencode(target), follow_last=True)
+        if view.find(path) is None and not any(path.startswith(each + b"/") for each in covered):
+            _make_stub(view, bytes(stubs), path, made, directory=directory, mode=mode)
         if directory:
-            covered.append(found.path)
+            covered.append(path)
     if made:
         made.append((bytes(stubs), bytes(lowers[0]) if lowers else None))
     for path, original in reversed(made):
@@ -115,7 +116,7 @@ def make_stubs(lowers: Sequence[Path], stubs: Path, mounts: Iterable[Mount], *, 
 
 
 def _make_stub(
-    view: Lowers, stubs: bytes, path: bytes, made: list[tuple[bytes, bytes | None]], *, directory: bool, mode: int
+    view: Stack, stubs: bytes, path: bytes, made: list[tuple[bytes, bytes | None]], *, directory: bool, mode: int
 ) -> None:
     """Make one mount point and its parents; add each new path to ``made`` with the directory it stands for."""
     names = path.split(b"/")
@@ -125,7 +126,7 @@ def _make_stub(
         if os.path.lexists(host):
             continue
         original = view.find(part)
-        if original.info is not None and not stat.S_ISDIR(original.info.st_mode):
+        if original is not None and not stat.S_ISDIR(original.info.st_mode):
             raise IsolationError(
                 f"mount target /{os.fsdecode(path)} lies below /{os.fsdecode(part)}, which is no directory"
             )
@@ -135,7 +136,7 @@ def _make_stub(
             os.close(os.open(host, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         if depth == len(names):
             os.chmod(host, mode if directory else 0o644)
-        made.append((host, original.hosts[0] if original.hosts else None))
+        made.append((host, original.host if original is not None else None))
 
 
 def _copy_attributes(source: bytes, target: bytes) -> None:

@@ -106,32 +106,34 @@ class Unpacked:
 
     def _unpack(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], top: int) -> str:
         """Unpack layer ``top`` and all below it down to one that is there; give the chain id of that one, or ""."""
-        below = top - 1
-        while below >= 0 and self._parent(chain_ids[below]) is None:
-            below -= 1
-        parent = chain_ids[below] if below >= 0 else None
         with self._locked(chain_ids[top]):
             known = self._parent(chain_ids[top])
             if known is not None and (not known or known in map(str, chain_ids[:top])):
                 return known
+            below = top - 1
+            while below >= 0 and self._parent(chain_ids[below]) is None:
+                below -= 1
+            parent = chain_ids[below] if below >= 0 else None
+            lowers = self.lower_directories(layers[: below + 1], chain_ids[: below + 1])
             with self._new(chain_ids[top], parent) as made:
                 root = made / "fs"
                 root.mkdir(0o755)
-                if parent is not None:
+                if lowers:
                     # The topmost directory shows as the root of the image.
-                    _copy_mode(self._path(parent) / "fs", root)
+                    _copy_mode(lowers[0], root)
                 for layer in layers[below + 1 : top + 1]:
-                    self._apply(layer, root, overlay=parent is not None)
+                    self._apply(layer, root, lowers)
         return str(parent or "")
 
-    def _apply(self, layer: Layer, root: Path, *, overlay: bool) -> None:
+    def _apply(self, layer: Layer, root: Path, lowers: Sequence[Path]) -> None:
         compression = layer_compression(layer.descriptor.media_type)
         with layer.open() as blob, open_reader(blob, compression) as tar:
             apply(
                 tar,
                 root,
-                overlay=overlay,
+                overlay=bool(lowers),
                 userxattr=self.userxattr,
+                lowers=lowers,
                 same_owner=self._same_owner,
                 skipped=_skip,
             )

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 from builder.errors import BuildError, CancelledError
 from builder.runtime import ladder, runc, userns
-from builder.runtime.lowers import Lowers
 from builder.runtime.runtime import Limit, Mount, Process, ResolvedUser
 
 if TYPE_CHECKING:
@@ -159,12 +158,7 @@ def changes(directory: Path) -> Any:
         seen, _ = box.step(
             shell("cat x; find / -xdev -maxdepth 2 -name '[eorx]*' | grep -v /bin; cat /replaced"), [keep]
         )
-        view = Lowers([keep, box.base], userxattr=not box.isolation.namespace.initial)
-        with view.open_file(b"x") as file:
-            read = file.read().decode()
-        paths = (b"old", b"emptied", b"emptied/f", b"replaced", b"replaced/x", b"kept/y", b"bin/no", b"bin/yes")
-        found = {path.decode(): view.find(path).info is not None for path in paths}
-        return {"step": done, "upper": lines, "seen": seen, "read": read, "found": found}
+        return {"step": done, "upper": lines, "seen": seen}
 
 
 def _line(root: Path, path: Path) -> str:

@@ -9,7 +9,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from builder.runtime import userns
-from builder.runtime.lowers import Lowers
 from builder.runtime.overlay import overlay
 from builder.runtime.unpacked import Unpacked
 from layers.config import chain_ids
@@ -59,14 +58,11 @@ def unpacking(directory: Path) -> Any:
         work=directory / "work",
         userxattr=unpacked.userxattr,
     )
-    view = Lowers(lowers, userxattr=unpacked.userxattr)
-    names = sorted({name for each in lowers for name in listing(each)})
     return {
         "bottom": [len(bottom), listing(bottom[0])],
         "count": len(lowers),
         "same": lowers == again and lowers[1] == bottom[0],
         "mounted": listing(directory / "root"),
-        "read": [name for name in names if view.find(name.encode()).info is not None],
         "beside": sorted(each.name for each in lowers[0].parent.parent.iterdir() if each.name.startswith(".")),
     }
 
