@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from builder.bases import Bases
 from builder.cache.local import LocalCache, WriteOnlyCache
 from builder.cli import inputs
+from builder.cli.exporters import Ends, exporters
 from builder.cli.fetch import fetcher
 from builder.cli.scratch import scratch_directory
 from builder.context.context import LocalContext, ignore_file_for
@@ -23,7 +24,6 @@ from builder.export.exporter import Output
 from builder.pipeline import Request, Tools, counter
 from layers.platform import Platform
 from layers.reference import Reference
-from layers.store.trees import Trees
 
 if TYPE_CHECKING:
     import contextlib
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
     from builder.cli.options import Options
     from builder.cli.render import Renderer
     from builder.execute.machine import Machine
-    from builder.export.exporter import Exporter
     from layers.registry.client import Client
-    from layers.store.layout import Layout
 
 
 def prepare(
@@ -80,7 +78,7 @@ def prepare(
         memo_file=memo_file,
         listener=renderer,
         number=number,
-        exporters=_exporters(options, outputs, layout, scratch, client, settings),
+        exporters=exporters(outputs, Ends(layout, scratch, client, settings.compression, renderer), load=options.load),
     )
     request = Request(
         dockerfile=dockerfile,
@@ -180,47 +178,3 @@ def _machine(options: Options, environment: Environment, stack: contextlib.ExitS
 
     isolation = stack.enter_context(choose(options.isolation, environment.store / "run"))
     return Machine(isolation, environment.store / "unpacked")
-
-
-def _exporters(
-    options: Options,
-    outputs: list[Output],
-    layout: Layout,
-    scratch: Path,
-    client: Callable[[], Client],
-    settings: Settings,
-) -> list[Exporter]:
-    """Give what the image goes through: the store always, then each output in order."""
-    from builder.export.store import StoreExporter  # noqa: PLC0415
-
-    exporters: list[Exporter] = [StoreExporter(layout)]
-    for output in outputs:
-        exporters += _exporter(output, layout, scratch, client, settings)
-    if options.load:
-        from builder.cli.dockerload import DockerLoad  # noqa: PLC0415
-
-        exporters.append(DockerLoad(layout, settings.compression))
-    return exporters
-
-
-def _exporter(
-    output: Output, layout: Layout, scratch: Path, client: Callable[[], Client], settings: Settings
-) -> list[Exporter]:
-    stream, written = sys.stdout.buffer, settings.compression
-    match output.kind:
-        case "image" | "registry":
-            from builder.export.registry import RegistryExporter  # noqa: PLC0415 - only where something is pushed
-
-            return [RegistryExporter(output, layout, written, client)] if output.push else []
-        case "docker" | "oci":
-            from builder.export.archive import ArchiveExporter  # noqa: PLC0415
-
-            return [ArchiveExporter(output, layout, written, stream)]
-        case "local":
-            from builder.export.directory import LocalExporter  # noqa: PLC0415
-
-            return [LocalExporter(output)]
-        case "tar":
-            from builder.export.directory import TarExporter  # noqa: PLC0415
-
-            return [TarExporter(output, Trees(layout), scratch, stream)]

@@ -15,9 +15,10 @@ from layers.compression import open_reader
 from layers.store.merged import MergedFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from builder.export.exporter import Output
+    from layers.changeset.entry import Entry
     from layers.image import Image
     from layers.reference import Reference
     from layers.store.trees import Trees
@@ -28,11 +29,9 @@ class LocalExporter:
     """Unpacks the image's files into a directory; they belong to the user who builds."""
 
     output: Output
-
-    @property
-    def title(self) -> str:
-        """What progress calls it."""
-        return "exporting to client directory"
+    warn: Callable[[str], None]
+    """Told of what this user may not make: devices, and attributes of files."""
+    title: str = "exporting to client directory"
 
     def export(self, image: Image, names: Sequence[Reference]) -> None:  # noqa: ARG002 - files have no image names
         """Unpack all layers, one over the other."""
@@ -43,7 +42,10 @@ class LocalExporter:
             raise ExportError(f"cannot make {directory}: {error.strerror}") from error
         for layer in image.layers:
             with layer.open() as blob, open_reader(blob) as content:
-                apply(content, directory, same_owner=False)
+                apply(content, directory, same_owner=False, skipped=self._left_out)
+
+    def _left_out(self, entry: Entry, error: OSError) -> None:
+        self.warn(f"/{entry.path.decode('utf-8', 'replace')} is left out or incomplete: {error.strerror}")
 
 
 @dataclass(frozen=True, slots=True)
