@@ -119,8 +119,10 @@ class Directories:
         self.close()
 
 
-def remove(parent: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -> None:
+def remove(parent: int, name: bytes, path: bytes, keep: Container[bytes], times: dict[bytes, int]) -> None:
     """Remove what is there, with all below it, but nothing whose path is in ``keep``, nor its parents.
+
+    The times that directories had before, in nanoseconds, are added to ``times``.
 
     Raises:
         OSError: something cannot be removed.
@@ -139,9 +141,10 @@ def remove(parent: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -
     except NotADirectoryError:
         return
     try:
+        times.setdefault(path, os.fstat(directory).st_mtime_ns)
         for each in os.listdir(directory):
             below = os.fsencode(each)
-            remove(directory, below, path + b"/" + below, keep)
+            remove(directory, below, path + b"/" + below, keep, times)
     finally:
         os.close(directory)
     if path not in keep:

@@ -127,7 +127,8 @@ def _load(head: dict[str, Any], rest: bytes) -> LayerIndex:
     own = [all_shapes[number] for number in _unpack("I", shapes)]
     link = iter(links.split(b"\x00"))
     size = iter(_unpack("q", sizes))
-    digest = iter([digests[at : at + _DIGEST_SIZE] for at in range(0, len(digests), _DIGEST_SIZE)])
+    known = [digests[at : at + _DIGEST_SIZE] for at in range(0, len(digests), _DIGEST_SIZE)]
+    digest = iter(b"" if each == _NO_DIGEST else each for each in known)
     kinds = [shape[0] for shape in own]
     rows = zip(
         paths.split(b"\x00") if own else [],

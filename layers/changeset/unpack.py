@@ -125,7 +125,7 @@ class Target:
             self._mark_opaque(real)
         elif self._stack is not None:
             # overlayfs merges the roots whatever they are marked with
-            for name in self._stack.names() - set(map(os.fsencode, os.listdir(directory))):
+            for name in self._stack.names():
                 self._hide_lower(directory, name, name)
 
     def finish(self) -> None:
@@ -275,6 +275,8 @@ class Target:
         if above not in self._times:
             self._times[above] = os.fstat(parent).st_mtime_ns
         shown = self._stack.find(path) if self._stack is not None else None
+        if shown is not None and not stat.S_ISDIR(shown.info.st_mode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         hides = False
         try:
             os.mkdir(name, dir_fd=parent)
@@ -286,8 +288,6 @@ class Target:
             hides = True
         entry = Entry(path, "directory", _IMPLIED_MODE)
         if shown is not None:
-            if not stat.S_ISDIR(shown.info.st_mode):
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             entry = from_stat(path, shown.info, xattrs=read_xattrs(shown.host))
         own = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
         try:
@@ -303,7 +303,7 @@ class Target:
 
     def _remove(self, directory: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -> None:
         self._dirs.forget(path)
-        remove(directory, name, path, keep)
+        remove(directory, name, path, keep, self._times)
 
     def close(self) -> None:
         """Close all that is open."""
