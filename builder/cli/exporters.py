@@ -35,7 +35,7 @@ class Ends:
 
 def exporters(outputs: Sequence[Output], ends: Ends, *, load: bool) -> list[Exporter]:
     """Give what the image goes through: the store always, then each output in order, Docker last."""
-    found: list[Exporter] = [StoreExporter(ends.layout)]
+    found: list[Exporter] = [StoreExporter(ends.layout, [each for each in outputs if each.kind == "image"])]
     for output in outputs:
         found += _of(output, ends)
     if load:

@@ -40,7 +40,7 @@ class ArchiveExporter:
 
     def export(self, image: Image, names: Sequence[Reference]) -> None:
         """Write the archive; the file appears whole, or not at all."""
-        image = converted(image, self.output, self.layout, self.written)
+        image, names = converted(image, self.output, self.layout, self.written), self.output.named(names)
         if not self.output.archive:
             oci.write_layout([(image, names)], Path(self.output.destination))
             return

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from builder.errors import ExportError
+from layers.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from layers.image import Image
     from layers.mediatype import Compression
-    from layers.reference import Reference
 
 OutputKind = Literal["image", "registry", "docker", "oci", "local", "tar"]
 _KINDS: dict[str, OutputKind] = {
@@ -44,6 +44,14 @@ class Output:
     archive: bool = True
     """``tar=false`` writes an OCI layout as a directory."""
     rewrite_timestamp: bool = False
+
+    def named(self, names: Sequence[Reference]) -> list[Reference]:
+        """Give the names that the image has here: those of ``--tag`` and those of ``name=``.
+
+        Raises:
+            InvalidError: one of the latter is no name.
+        """
+        return list(dict.fromkeys([*names, *(Reference.parse(name) for name in self.names)]))
 
     @classmethod
     def parse(cls, text: str) -> Output:

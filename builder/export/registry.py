@@ -38,6 +38,7 @@ class RegistryExporter:
             ExportError: there is no name to push to.
             RegistryError: a registry refuses or cannot be reached.
         """
+        names = self.output.named(names)
         if not names:
             raise ExportError("there is no name to push to", hint="give the image one with -t REGISTRY/NAME:TAG")
         image = converted(image, self.output, self.layout, self.written)
