@@ -71,16 +71,14 @@ class Stack:
             return None
         return Entry(path, "symlink", 0o777, linkname=os.readlink(found.host))
 
-    def may_show(self, path: bytes) -> bool:
-        """Tell whether there may be something at this path, links in its parents followed.
+    def may_show(self, path: bytes, *, follow_last: bool) -> bool:
+        """Tell whether there may be something at this path, to which links lead.
 
         A stack of one directory does not know what lies below, so there may always be.
         """
         if len(self._directories) == 1:
             return True
-        parent, _, name = path.rpartition(b"/")
-        parent = resolve(self, parent, follow_last=True)
-        return self.find(parent + b"/" + name if parent else name) is not None
+        return self.find(resolve(self, path, follow_last=follow_last)) is not None
 
     def names(self) -> set[bytes]:
         """Give every name that any of the directories has at its top."""

@@ -86,7 +86,7 @@ class Target:
             OSError: the disk refuses.
         """
         parent, _, name = path.rpartition(b"/")
-        if self._stack is not None and not self._stack.may_show(path):
+        if self._stack is not None and not self._stack.may_show(path, follow_last=False):
             return
         try:
             real, directory = self._enter(parent, make=self._stack is not None)
@@ -112,7 +112,7 @@ class Target:
         Raises:
             OSError: the disk refuses.
         """
-        if self._stack is not None and not self._stack.may_show(path):
+        if self._stack is not None and not self._stack.may_show(path, follow_last=True):
             return
         try:
             real, directory = self._enter(path, make=self._stack is not None)

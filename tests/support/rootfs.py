@@ -166,6 +166,8 @@ def merge(lowers: Iterable[Path], target: Path, opaque: str) -> None:
         for here, _, _ in os.walk(os.fsencode(lower), topdown=False):
             own = os.path.join(os.fsencode(target), os.path.relpath(here, os.fsencode(lower)))
             if os.path.isdir(own) and not os.path.islink(own):
+                for name in os.listxattr(own):
+                    os.removexattr(own, name)
                 shutil.copystat(here, own)
 
 
