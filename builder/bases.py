@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
-from builder.events import Noted, Progress, Step, Warned, reported
+from builder.events import Noted, Progress, Step, reported
 from layers.errors import InvalidError, LayersError, NotFoundError, RegistryError
 from layers.image import Image, Index
 from layers.reference import Reference
@@ -61,7 +61,7 @@ class Bases:
                 return self._pull(reference, platform, step)
         except RegistryError as error:
             if stored is not None:  # of another platform, and there is no better one
-                return self._foreign(stored, name, platform)
+                return stored
             raise BuildError(f"{name}: {error.message}", hint=error.hint) from error
         except LayersError as error:
             raise BuildError(f"{name}: {error.message}", hint=error.hint) from error
@@ -93,10 +93,5 @@ class Bases:
         self.layout.tag(reference, descriptor)
         self.listener(Noted(step, f"{reference.name}@{found.digest}"))
         stored = self.layout.get(found.digest)
-        image = stored.image(platform) if isinstance(stored, Index) else stored
-        return image if platform.runs(image.platform) else self._foreign(image, str(reference), platform)
-
-    def _foreign(self, image: Image, name: str, platform: Platform) -> Image:
-        message = f"Base image {name} was pulled with platform {image.platform}, expected {platform} for current build"
-        self.listener(Warned("InvalidBaseImagePlatform", message))
-        return image
+        # Of another platform too, where there is no better one: the build checks tell of that.
+        return stored.image(platform) if isinstance(stored, Index) else stored

@@ -8,11 +8,12 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from builder.checks import check, report
 from builder.dockerfile import instructions as ins
 from builder.dockerfile.parse import parse, parse_trigger
 from builder.dockerfile.plan import SCRATCH, Plan, Stage, plan
 from builder.errors import BuildError, CancelledError, IsolationError
-from builder.events import Step, Warned, reported
+from builder.events import Step, reported
 from builder.execute.site import Site
 from builder.execute.stage import StageRun
 from builder.execute.state import from_image, from_scratch, from_stage
@@ -83,8 +84,6 @@ def build(request: Request, tools: Tools) -> Image:
         LayersError: the store or a registry gave way.
     """
     dockerfile = parse(request.dockerfile, request.file)
-    for rule, message, where in dockerfile.warnings:
-        tools.listener(Warned(rule, message, where))
     settings = request.settings
     planned = plan(
         dockerfile,
@@ -136,9 +135,15 @@ class _Build:
         )
 
     def run(self) -> BuildState:
-        """Carry out all stages that the target needs and give the target's state."""
+        """Carry out all stages that the target needs and give the target's state.
+
+        What the build checks find is told before anything is carried out.
+        """
         self._prepare_machine(self._plan.reachable())
         stages = self._needed()
+        report(
+            self._plan, check(self._plan, self._request.context, stages=stages, image=self._base), self._tools.listener
+        )
         self._prepare_machine(stages)
         if len(stages) == 1:
             return self._stage(stages[0])
@@ -178,6 +183,10 @@ class _Build:
 
         visit(self._plan.target)
         return list(order)
+
+    def _base(self, stage: Stage) -> Image | None:
+        """Give the image that a stage begins from."""
+        return self._tools.bases.image(stage.base, stage.platform) if isinstance(stage.base, str) else None
 
     def _prepare_machine(self, stages: Sequence[Stage]) -> None:
         """Enter namespaces, where a stage will want to run something and while there are no threads."""

@@ -35,6 +35,7 @@ LEVELS: dict[str, int] = {
     "builder.export": 6,
     "builder.execute": 7,
     "builder.bases": 8,
+    "builder.checks": 8,
     "builder.pipeline": 8,
     "builder.cli": 9,
     "builder.__main__": 9,

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from builder.dockerfile import instructions as ins
 from builder.dockerfile.expand import declare, expand
 from builder.dockerfile.plan import Plan, Stage
-from builder.errors import BuildError, CancelledError, StepError
-from builder.events import Step, StepCached, Warned, reported
+from builder.dockerfile.words import lex
+from builder.errors import BuildError, CancelledError, DockerfileError, StepError
+from builder.events import Step, StepCached, reported
 from builder.execute import add, copy, run, workdir
 from builder.execute.config import configure
 from layers.errors import LayersError
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from builder.execute.state import BuildState
     from layers.image import Layer
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+"""What a variable's value may hold and no line of progress shall."""
 _LAYERED = (ins.Run, ins.Copy, ins.Add, ins.Workdir)
 
 
@@ -63,9 +68,8 @@ class StageRun:
     def _instruction(self, state: BuildState, written: ins.Instruction, position: str) -> BuildState:
         if isinstance(written, ins.Arg):
             return self._arg(state, written)
-        unset = functools.partial(self._warn_unset, written)
-        instruction = expand(written, state.environment, self.plan.escape, unset=unset)
-        step = functools.partial(self._step, written, position)
+        instruction = expand(written, state.environment, self.plan.escape)
+        step = functools.partial(self._step, written, self._title(state, written, position))
         site = self.site
         match instruction:
             case ins.Run():
@@ -97,12 +101,8 @@ class StageRun:
             self.plan.escape,
             build_args=self.plan.build_args,
             global_arguments=self.plan.global_arguments,
-            unset=functools.partial(self._warn_unset, instruction),
         )
         return configure(state, replace(instruction, pairs=declared))
-
-    def _warn_unset(self, instruction: ins.Instruction, name: str) -> None:
-        self.site.listener(Warned("UndefinedVar", f"Usage of undefined variable '${name}'", instruction.where))
 
     def _origin(self, instruction: ins.Copy) -> Sequence[Layer] | None:
         """Give the layers that a COPY takes from; None for the build context."""
@@ -113,16 +113,23 @@ class StageRun:
             return self.site.stage(source.index).layers
         return self.site.image(source).layers
 
+    def _title(self, state: BuildState, instruction: ins.Instruction, position: str) -> str:
+        """Give a step's name: its text with the values of those variables that are set, the others as written."""
+        text = instruction.text
+        with contextlib.suppress(DockerfileError):  # a command's own shell may read what no instruction can hold
+            text = lex(text, state.environment, self.plan.escape, keep_unset=True, keep_quotes=True).text
+        place = " ".join(part for part in (self.stage.label, position) if part)
+        return f"[{place}] {_CONTROL.sub(' ', text)}"
+
     def _step(
         self,
         instruction: ins.Instruction,
-        position: str,
+        title: str,
         recall: Callable[[], BuildState | None],
         carry_out: Callable[[Step], BuildState],
     ) -> BuildState:
         """Take the step's remembered result, or carry it out, and report which."""
         known = recall()
-        title = f"[{' '.join(part for part in (self.stage.label, position) if part)}] {instruction.text}"
         step = Step(self.number(), title, instruction.where)
         if known is not None:
             self.site.listener(StepCached(step))
