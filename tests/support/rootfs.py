@@ -82,30 +82,44 @@ def change_of(node: Node) -> Change:
 
 def build(root: Path, nodes: Iterable[Node]) -> None:
     """Make this on disk, by the plainest means; the root must be there."""
-    top = os.fsencode(root)
     made = list(nodes)
-    for entry, content in made:
-        path = os.path.join(top, entry.path)
-        if entry.kind == "directory":
-            os.mkdir(path)
-        elif entry.kind == "symlink":
-            os.symlink(entry.linkname, path)
-        elif entry.kind == "hardlink":
-            os.link(os.path.join(top, entry.linkname), path, follow_symlinks=False)
-        elif entry.kind == "fifo":
-            os.mkfifo(path)
-        else:
-            with open(path, "wb") as opened:
-                opened.write(content)
-        if entry.kind != "hardlink":
-            os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
-        if entry.kind not in {"symlink", "hardlink"}:
-            os.chmod(path, entry.mode)
-        for name, value in entry.xattrs.items():
-            os.setxattr(path, name, value, follow_symlinks=False)
+    for node in made:
+        make(root, node)
     for entry, _ in reversed(made):
         if entry.kind != "hardlink":
             set_time(root, entry.path, entry.mtime)
+
+
+def make(root: Path, node: Node) -> None:
+    """Make one path; its time is not set, as what is put below changes it."""
+    entry, content = node
+    path = os.path.join(os.fsencode(root), entry.path)
+    if entry.kind == "hardlink":
+        os.link(os.path.join(os.fsencode(root), entry.linkname), path, follow_symlinks=False)
+        return
+    if entry.kind == "directory":
+        os.mkdir(path)
+    elif entry.kind == "symlink":
+        os.symlink(entry.linkname, path)
+    elif entry.kind == "fifo":
+        os.mkfifo(path)
+    else:
+        with open(path, "wb") as opened:
+            opened.write(content)
+    dress(root, entry)
+
+
+def dress(root: Path, entry: Entry) -> None:
+    """Give what is there the owner, mode and attributes of an entry."""
+    path = os.path.join(os.fsencode(root), entry.path)
+    os.chown(path, entry.uid, entry.gid, follow_symlinks=False)
+    if entry.kind == "symlink":
+        return
+    os.chmod(path, entry.mode)
+    for name in set(os.listxattr(path)) - set(entry.xattrs):
+        os.removexattr(path, name)
+    for name, value in entry.xattrs.items():
+        os.setxattr(path, name, value)
 
 
 def set_time(root: Path, path: bytes, seconds: int) -> None:
@@ -166,8 +180,8 @@ def merge(lowers: Iterable[Path], target: Path, opaque: str) -> None:
         for here, _, _ in os.walk(os.fsencode(lower), topdown=False):
             own = os.path.join(os.fsencode(target), os.path.relpath(here, os.fsencode(lower)))
             if os.path.isdir(own) and not os.path.islink(own):
-                for name in os.listxattr(own):
-                    os.removexattr(own, name)
+                for attribute in os.listxattr(own):
+                    os.removexattr(own, attribute)
                 shutil.copystat(here, own)
 
 
