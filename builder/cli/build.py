@@ -95,7 +95,8 @@ def _build(pipeline: Any, request: Request, tools: Any) -> Image:
             lines = request.dockerfile.decode("utf-8", "replace").splitlines()
             from builder.dockerfile.parse import excerpt  # noqa: PLC0415
 
-            error.add_note(excerpt(lines, error.where))
+            if text := excerpt(lines, error.where):
+                error.add_note(text)
         raise
     return found
 

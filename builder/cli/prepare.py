@@ -54,7 +54,7 @@ def prepare(
     layout = environment.layout()
     stack.enter_context(layout.using())
     scratch = stack.enter_context(scratch_directory(environment.store / "tmp"))
-    context, dockerfile, shown = _context(options, environment, scratch, stack)
+    context, dockerfile, shown = context_and_dockerfile(options, environment, scratch, stack)
     compressed = next((each for each in outputs if each.compression is not None), None)
     settings = Settings(
         compression=(compressed.compression if compressed else None) or "gzip",
@@ -101,10 +101,14 @@ def _outputs(options: Options) -> list[Output]:
     return outputs
 
 
-def _context(
+def context_and_dockerfile(
     options: Options, environment: Environment, scratch: Path, stack: contextlib.ExitStack
 ) -> tuple[LocalContext, bytes, str]:
-    """Give the context, the Dockerfile's text and its name."""
+    """Give the context, the Dockerfile's text and its name in messages.
+
+    Raises:
+        BuildError: one of them is missing or cannot be read.
+    """
     if options.context == "-" and options.file == "-":
         raise BuildError("the context and the Dockerfile cannot both come from standard input")
     settings = environment.registry_settings()
@@ -122,7 +126,8 @@ def _context(
         shown = "Dockerfile"
     else:
         path = opened.dockerfile or _find_dockerfile(options, opened.root, local=opened.local)
-        content, shown = _read(path), _shown(path, opened.root)
+        # One that came from standard input or a URL lies where nobody put it.
+        content, shown = _read(path), "Dockerfile" if opened.dockerfile else _shown(path, opened.root)
     ignore = None
     if opened.local and (found := ignore_file_for(path, opened.root)) is not None:
         ignore = Ignore.parse(_read(found), found.name)

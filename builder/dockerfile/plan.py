@@ -174,6 +174,9 @@ class Plan:
 
     def hint(self, image: str) -> str:
         """Give the hint for an image that cannot be found: perhaps a stage was meant."""
+        later = self.find(image, len(self.stages), numbers=False)
+        if later is not None and later.base != image:
+            return f"the stage of that name begins at {later.where}: a FROM knows only stages above it"
         return did_you_mean(image, [stage.name for stage in self.stages if stage.name])
 
 

@@ -261,7 +261,9 @@ def _failure(what: str, error: BaseException) -> RegistryError:
     if isinstance(error, known.NameResolutionError):
         return RegistryError(f"{what}: the host's name is unknown")
     if isinstance(error, (known.NewConnectionError, known.ProxyError)):
-        return RegistryError(f"{what}: cannot connect: {text.rpartition(': ')[2]}")
+        place = " to the proxy" if isinstance(error, known.ProxyError) else ""
+        reason = text.rpartition(": ")[2].rstrip("')\"")  # an error within an error closes its brackets
+        return RegistryError(f"{what}: cannot connect{place}: {reason}")
     if isinstance(error, known.ConnectTimeoutError):
         return RegistryError(f"{what}: no connection in time")
     if isinstance(error, (known.LocationValueError, known.UnrewindableBodyError)):
