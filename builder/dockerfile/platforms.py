@@ -40,7 +40,8 @@ def platform_arguments(platform: Platform, build_platform: Platform, stage_name:
 def proxy_environment(build_args: Mapping[str, str]) -> dict[str, str]:
     """Give what a RUN sees of the proxies among the build arguments: each in upper and in lower case.
 
-    Where one is given in several cases, the last in order of name counts, so lower case.
+    Where one is given in several cases, the last in order of name counts, so lower case. An empty one is not set.
     """
-    given = {name.upper(): build_args[name] for name in sorted(build_args) if name.upper() in _PROXIES}
-    return given | {name.lower(): value for name, value in given.items()}
+    names = [name for name in sorted(build_args) if name.upper() in _PROXIES]
+    given = {name.upper(): build_args[name] for name in names}
+    return {shown: value for name, value in given.items() if value for shown in (name, name.lower())}
