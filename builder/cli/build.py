@@ -15,11 +15,12 @@ from builder.cli.environment import Environment
 from builder.errors import BuildError, CancelledError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from builder.cli.options import Options
     from builder.cli.render import Renderer
+    from builder.events import Warned
     from builder.pipeline import Request
     from layers.image import Image
 
@@ -45,6 +46,9 @@ def build(
     push: opt.Push = False,
     outputs: opt.Outputs = None,
     isolation: opt.IsolationMode = "auto",
+    call: opt.CallMethod = "build",
+    check: opt.Check = False,
+    format: opt.Format = "",  # noqa: A002 - named for its option
     root: opt.Root = "",
 ) -> None:
     """Build an image from a Dockerfile.
@@ -53,12 +57,28 @@ def build(
     """
     several = (tags, build_args, labels, annotations, add_hosts, outputs)
     names, arguments, pairs, notes, hosts, specs = (tuple(each or ()) for each in several)
-    run(
-        opt.Options(
-            context, file, names, arguments, target, pairs, notes, no_cache, pull, platform, network, hosts,
-            quiet, progress, iidfile, metadata_file, load, push, specs, isolation, root,
-        )
+    options = opt.Options(
+        context, file, names, arguments, target, pairs, notes, no_cache, pull, platform, network, hosts,
+        quiet, progress, iidfile, metadata_file, load, push, specs, isolation, root,
     )  # fmt: skip
+    if check or format or call != "build":
+        sys.exit(_ask(options, call, format, check=check))
+    run(options)
+
+
+def _ask(options: Options, call: str, form: str, *, check: bool) -> int:
+    """Answer ``--call`` and give the exit code."""
+    from builder.cli.call import Call, answer  # noqa: PLC0415 - a build asks nothing
+
+    asked = Call.parse(call, form, check=check)
+    if asked.method == "build":
+        run(options)
+        return 0
+    return answer(asked, options, _environment(options))
+
+
+def _environment(options: Options) -> Environment:
+    return Environment(root=Path(options.root) if options.root else None)
 
 
 def run(options: Options) -> None:
@@ -69,11 +89,14 @@ def run(options: Options) -> None:
         LayersError: the store or a registry gave way.
     """
     from builder import pipeline  # noqa: PLC0415 - what --help does not need
+    from builder.cli import warnings  # noqa: PLC0415
     from builder.cli.prepare import prepare  # noqa: PLC0415
+    from builder.cli.warnings import Gathering  # noqa: PLC0415
 
-    environment = Environment(root=Path(options.root) if options.root else None)
+    environment = _environment(options)
     with contextlib.ExitStack() as stack:
-        renderer = _renderer(options, environment)
+        mode = _mode(options, environment)
+        renderer = Gathering(_renderer(mode, environment))
         stack.callback(renderer.close)
         stack.enter_context(_interruptible())
         try:
@@ -83,7 +106,9 @@ def run(options: Options) -> None:
             raise CancelledError("the build was interrupted") from None
         with contextlib.suppress(OSError):  # what is not remembered is looked at again
             tools.memo.save(tools.memo_file)
-    _report(options, request, image)
+    _report(options, environment, request, image, list(renderer.found))
+    if mode in {"plain", "tty"} and (text := warnings.summary(list(renderer.found), request.dockerfile, request.file)):
+        print(text, file=sys.stderr)
 
 
 def _build(pipeline: Any, request: Request, tools: Any) -> Image:
@@ -91,22 +116,25 @@ def _build(pipeline: Any, request: Request, tools: Any) -> Image:
     try:
         found: Image = pipeline.build(request, tools)
     except BuildError as error:
-        if error.where is not None and error.where.file == request.file:
-            lines = request.dockerfile.decode("utf-8", "replace").splitlines()
-            from builder.dockerfile.parse import excerpt  # noqa: PLC0415
+        from builder.cli.warnings import source_lines  # noqa: PLC0415 - only where something went wrong
 
-            if text := excerpt(lines, error.where):
-                error.add_note(text)
+        if text := source_lines(request.dockerfile, request.file, error.where):
+            error.add_note(text)
         raise
     return found
 
 
-def _renderer(options: Options, environment: Environment) -> Renderer:
-    from builder.cli import render  # noqa: PLC0415
-
+def _mode(options: Options, environment: Environment) -> str:
+    """Give the kind of progress, whatever ``auto`` comes to."""
     mode = "quiet" if options.quiet else options.progress
     if mode == "auto":
         mode = "tty" if sys.stderr.isatty() and environment.variables.get("TERM") != "dumb" else "plain"
+    return mode
+
+
+def _renderer(mode: str, environment: Environment) -> Renderer:
+    from builder.cli import render  # noqa: PLC0415
+
     if mode == "tty":
         from builder.cli.tty import Terminal  # noqa: PLC0415
 
@@ -135,7 +163,9 @@ def _interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _report(options: Options, request: Request, image: Image) -> None:
+def _report(
+    options: Options, environment: Environment, request: Request, image: Image, warned: Sequence[Warned]
+) -> None:
     """Write the files that were asked for, and with ``--quiet`` the id."""
     if options.iidfile:
         _write(options.iidfile, str(image.id))
@@ -147,6 +177,10 @@ def _report(options: Options, request: Request, image: Image) -> None:
         }
         if request.names:
             document["image.name"] = ",".join(str(name) for name in request.names)
+        if warned and environment.variables.get("BUILDX_METADATA_WARNINGS", "").lower() in {"1", "t", "true"}:
+            from builder.cli.warnings import metadata  # noqa: PLC0415
+
+            document["buildx.build.warnings"] = metadata(warned, request.dockerfile, request.file)
         _write(options.metadata_file, json.dumps(document, indent=2) + "\n")
     if options.quiet:
         print(image.id)

@@ -41,6 +41,12 @@ Outputs = Annotated[
     typer.Option("-o", "--output", metavar="SPEC", help="type=docker|oci|tar|local|registry|image[,dest=PATH]..."),
 ]
 IsolationMode = Annotated[str, typer.Option("--isolation", help="How RUN steps are kept apart; auto tries all ways.")]
+CallMethod = Annotated[
+    str,
+    typer.Option("--call", metavar="METHOD", help="build, or instead check, outline or targets; with ,format=json."),
+]
+Check = Annotated[bool, typer.Option("--check", help="As --call check: look for mistakes, build nothing.")]
+Format = Annotated[str, typer.Option("--format", metavar="FORMAT", help="How --call answers: text or json.")]
 Root = Annotated[str, typer.Option("--root", metavar="DIR", help="The store; default: PYBUILD_ROOT, or in your home.")]
 
 

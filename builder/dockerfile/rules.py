@@ -42,6 +42,9 @@ RULES: Mapping[str, str] = {
 }
 """Each check's name and what it asks for."""
 
+_PAGES = "https://docs.docker.com/go/dockerfile/rule/"
+_JOINTS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
 EXPERIMENTAL = frozenset({"InvalidDefinitionDescription"})
 """Checks that are off unless asked for."""
 
@@ -50,6 +53,13 @@ OVERRIDE = "BUILDKIT_DOCKERFILE_CHECK"
 
 _CHECK = re.compile(r"check[ \t]*=[ \t]*(\S+)", re.IGNORECASE)
 _TRUE, _FALSE = {"1", "t", "true"}, {"0", "f", "false"}
+
+
+def page(rule: str) -> str:
+    """Give the address of the page that explains a check; "" where there is none."""
+    if rule not in RULES or rule == "InvalidBaseImagePlatform":
+        return ""
+    return f"{_PAGES}{_JOINTS.sub('-', rule).lower()}/"
 
 
 class Finding(NamedTuple):
