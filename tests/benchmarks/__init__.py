@@ -1,0 +1,1 @@
+"""How fast builders are beside one another: ``python -m tests.benchmarks``; see the README here."""
