@@ -81,13 +81,15 @@ def _given(config: Mapping[str, Any]) -> dict[str, Any]:
 def _as_older(created_by: str) -> str:
     """Give a history entry in the words of the older BuildKit, where they are others for every Dockerfile.
 
-    It leaves out ``--chown`` and ``--chmod``, and prints EXPOSE and HEALTHCHECK as other types of Go.
+    It leaves out ``--chown`` and ``--chmod``, gives ARG its default and not its value (which RUN's entries show), and
+    prints EXPOSE and HEALTHCHECK as other types of Go.
     """
     if created_by.startswith(("COPY ", "ADD ")):
         return re.sub(r"(?<= )--(chown|chmod)=\S+ ", "", created_by)
     if created_by.startswith("EXPOSE ["):
         return f"EXPOSE map[{' '.join(f'{port}:{{}}' for port in created_by[8:-1].split())}]"
-    return "HEALTHCHECK" if created_by.startswith("HEALTHCHECK ") else created_by
+    name, _, _ = created_by.partition(" ")
+    return name if name in {"ARG", "HEALTHCHECK"} else created_by
 
 
 def _history(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[Difference]:

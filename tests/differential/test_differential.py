@@ -47,10 +47,10 @@ def test_both_builders_build_the_same(case: Case, workshop: Workshop, tmp_path: 
 def _check(built: Built, message: str | None) -> None:
     """Check that a build went well, or failed with a message."""
     if message is None:
-        assert built.image is not None, built.said
+        assert built.image is not None, built.said[-1500:]
     else:
         assert built.image is None, f"this should have failed: {message}"
-        assert message in built.said
+        assert message in built.said, built.said[-1500:]
 
 
 def _listed(found: list[Difference]) -> str:
