@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from layers.image import Image
 
+# Nothing leaves the machine: what is on loopback is reached directly, and all else is refused at once.
+_OFFLINE = {"https_proxy": "http://127.0.0.1:1", "http_proxy": "http://127.0.0.1:1", "no_proxy": "127.0.0.1,localhost"}
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _SCHEMAS = Path(__file__).parents[1] / "data" / "oci-schemas"
 _SECONDS = 120
@@ -105,15 +107,24 @@ class Pybuild:
     store: Path
     home: Path
     variables: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
+    """What is run in its place, and runs it."""
+
+    def without(self, *names: str) -> Pybuild:
+        """Give the same where some programs are not installed: it sees something else in their place."""
+        paths = [path for name in names for folder in PATH.split(":") if os.path.exists(path := f"{folder}/{name}")]
+        hidden = " && ".join(f"mount --bind /dev/null {path}" for path in paths) or "true"
+        user = () if os.geteuid() == 0 else ("--user", "--map-current-user", "--keep-caps")
+        return replace(self, prefix=("unshare", *user, "--mount", "sh", "-c", f'{hidden} && exec "$@"', "sh"))
 
     def command(self, *arguments: str | Path) -> list[str]:
         """Give the command line; the store is in it, by which its processes are known."""
         given = [str(each) for each in arguments]
-        return [sys.executable, "-m", "builder", "--root", str(self.store), *given]
+        return [*self.prefix, sys.executable, "-m", "builder", "--root", str(self.store), *given]
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         """Give all of the environment: nothing of the suite's own comes through."""
-        own = {"PATH": PATH, "HOME": str(self.home), "LANG": "C.UTF-8", **self.variables, **(more or {})}
+        own = {"PATH": PATH, "HOME": str(self.home), "LANG": "C.UTF-8"} | _OFFLINE | self.variables | dict(more or {})
         coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
         return own | coverage
 
@@ -178,6 +189,9 @@ class Pybuild:
 
     def check_store(self) -> None:
         """Find the store sound: by the schemas, by every blob's digest, by skopeo."""
+        if not (self.store / "oci-layout").exists():  # nothing has come into being yet
+            assert not list(self.store.glob("*"))
+            return
         schema("image-layout-schema.json").validate(json.loads((self.store / "oci-layout").read_text()))
         schema("image-index-schema.json").validate(json.loads((self.store / "index.json").read_text()))
         layout = self.layout
