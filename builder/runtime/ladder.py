@@ -1,10 +1,12 @@
 """Find the best way this machine has to run a step: each is really tried, and the choice can be told.
 
-From the best to the least: runc with a range of ids (root, or /etc/subuid), runc with one id and pretended owners.
+From the best to the least: runc with a range of ids (root, or /etc/subuid), runc with one id and pretended owners,
+chroot where a container's root may neither mount nor unshare, proot where there is no root at all.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from dataclasses import dataclass, replace
@@ -12,25 +14,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from builder.errors import BuildError, IsolationError
+from builder.runtime.chroot import Chroot
 from builder.runtime.keeper import Keeper
+from builder.runtime.proot import Proot
 from builder.runtime.rootfs import StepRoot
+from builder.runtime.roots import DirectoryRoots, OverlayRoots
 from builder.runtime.runc import NOT_FOUND, Runc
 from builder.runtime.runtime import Process
 from builder.runtime.spec import Sandbox, own_capabilities
-from builder.runtime.userns import enter
+from builder.runtime.unpacked import Unpacked
+from builder.runtime.userns import enter, outside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from types import TracebackType
 
+    from builder.runtime.roots import Roots
     from builder.runtime.runtime import Mount, Runtime
     from builder.runtime.userns import Namespace
 
-CHOICES = ("auto", "runc", "crun")
+CHOICES = ("auto", "runc", "crun", "chroot", "proot")
 """What ``--isolation`` may be."""
 
 _NOTHING = Process(("/.pybuild-probe",))
 """A program that no root file system has: "not found" is the answer of a runtime that does all but run it."""
+_TRUE = Process(("/bin/true",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,30 +53,60 @@ class Attempt:
         return f"{self.name}: {self.answer or 'works'}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One way to run steps."""
+
+    name: str
+    runtime: Runtime
+    overlay: bool
+    """Whether roots are overlays; else plain directories."""
+    own_ids: bool
+    """Whether files can belong to several users."""
+    note: str = ""
+
+
 class Isolation:
     """The way that was chosen; leave the ``with`` block to end all that runs and remove what is temporary."""
 
     def __init__(
-        self, runtime: Runtime, namespace: Namespace, keeper: Keeper, scratch: Path, attempts: tuple[Attempt, ...]
+        self, way: _Way, namespace: Namespace | None, keeper: Keeper, scratch: Path, attempts: tuple[Attempt, ...]
     ) -> None:
-        self.runtime = runtime
-        self.namespace = namespace
-        self.scratch = scratch
-        """Where step roots belong; it is removed in the end, also when this process is killed."""
+        self.runtime = way.runtime
+        self.mounting = way.overlay
+        """Whether this process can mount what it likes, overlays among it."""
+        self.namespace = namespace if namespace is not None else outside(single=not way.own_ids)
+        """Where this process is; without ``mounting`` it is not one of its own."""
         self.attempts = attempts
         """All that was tried, in order; the last one works."""
+        self.scratch = scratch
+        """It is removed in the end, also when this process is killed."""
+        self._way = way
         self._keeper = keeper
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a better machine would have, for people."""
-        return (*self.namespace.notes, *(str(attempt) for attempt in self.attempts[:-1]))
+        return (
+            *self.namespace.notes,
+            *(str(attempt) for attempt in self.attempts[:-1]),
+            *filter(None, [self._way.note]),
+        )
+
+    def roots(self, unpacked: Path) -> Roots:
+        """Give what makes the steps' root file systems; layers that can be kept are kept unpacked in ``unpacked``."""
+        if self.mounting:
+            kept = Unpacked(unpacked, self.namespace)
+            devices = self.runtime.guards_devices
+            return OverlayRoots(kept, self.scratch, devices=devices, own_ids=self._way.own_ids)
+        # A chroot puts what it mounts there by itself.
+        mount_points = not isinstance(self.runtime, Chroot)
+        return DirectoryRoots(self.scratch, mount_points=mount_points, own_ids=self._way.own_ids)
 
     def root(self, lowers: Sequence[Path], mounts: Iterable[Mount] = ()) -> StepRoot:
         """Mount a step's root file system: ``lowers``, top first, and mount points for ``mounts``."""
-        return StepRoot(
-            lowers, self.scratch, mounts, userxattr=not self.namespace.initial, devices=self.runtime.guards_devices
-        )
+        devices = self.runtime.guards_devices
+        return StepRoot(lowers, self.scratch, mounts, userxattr=not self.namespace.initial, devices=devices)
 
     def stop(self) -> None:
         """End every step that runs, in whichever thread: its ``run`` raises CancelledError."""
@@ -99,18 +137,23 @@ def choose(isolation: str, directory: Path) -> Isolation:
     """
     if isolation not in CHOICES:
         raise IsolationError(f"unknown isolation: {isolation}", hint=f"choose one of {', '.join(CHOICES)}")
-    namespace = enter()
+    attempts: list[Attempt] = []
+    namespace = None
+    if isolation not in {"chroot", "proot"}:
+        try:
+            namespace = enter()
+        except IsolationError as error:
+            attempts.append(Attempt("namespaces", _told(error)))
     directory.mkdir(parents=True, exist_ok=True)
     keeper = Keeper()
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=directory))
-    attempts: list[Attempt] = []
     try:
         keeper.remove_afterwards(scratch)
-        for runtime, name in _candidates(isolation, namespace, keeper, scratch, attempts):
-            answer = _try(runtime, scratch, namespace)
-            attempts.append(Attempt(name, answer))
+        for way in _ways(isolation, namespace, keeper, scratch, attempts):
+            answer = _try(way, scratch, namespace)
+            attempts.append(Attempt(way.name, answer))
             if not answer:
-                return Isolation(runtime, namespace, keeper, scratch, tuple(attempts))
+                return Isolation(way, namespace, keeper, scratch, tuple(attempts))
     except BaseException:
         _drop(keeper, scratch)
         raise
@@ -126,39 +169,80 @@ def _drop(keeper: Keeper, scratch: Path) -> None:
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _candidates(
+def _ways(
+    isolation: str, namespace: Namespace | None, keeper: Keeper, scratch: Path, attempts: list[Attempt]
+) -> Iterator[_Way]:
+    """Give the ways to be tried, the best first; what is not even there comes into ``attempts``."""
+    if namespace is not None:
+        yield from _ways_of_runc(isolation, namespace, keeper, scratch, attempts)
+    # Real root outside a container would give a step the whole machine: so only where namespaces are refused.
+    if isolation == "chroot" or (isolation == "auto" and namespace is None and os.geteuid() == 0):
+        note = "steps are not isolated and have no /proc: chroot is all that this container allows"
+        own_ids = "CAP_CHOWN" in own_capabilities()
+        yield _Way("chroot", Chroot(keeper), overlay=False, own_ids=own_ids, note=note)
+    if isolation in {"auto", "proot"}:
+        try:
+            proot = Proot(keeper, scratch)
+        except IsolationError as error:
+            attempts.append(Attempt("proot", _told(error)))
+        else:
+            note = (
+                "steps are not isolated, and files of layers belong to root unless the base has them: proot is in use"
+            )
+            yield _Way("proot", proot, overlay=False, own_ids=False, note=note)
+
+
+def _ways_of_runc(
     isolation: str, namespace: Namespace, keeper: Keeper, scratch: Path, attempts: list[Attempt]
-) -> Iterator[tuple[Runtime, str]]:
+) -> Iterator[_Way]:
     best = Sandbox(
         initial=namespace.initial, ids=namespace.ids, capabilities=own_capabilities(), cgroups=namespace.initial
     )
+    overlay = True
+    try:
+        StepRoot((), scratch, userxattr=not namespace.initial).close()
+    except IsolationError as error:
+        attempts.append(Attempt("overlay", _told(error)))
+        overlay = False
     for program in ("runc", "crun") if isolation == "auto" else (isolation,):
         try:
             runtime = Runc(program, best, keeper, scratch)
         except IsolationError as error:
-            attempts.append(Attempt(program, f"{error.message} ({error.hint})"))
+            attempts.append(Attempt(program, _told(error)))
             continue
-        yield runtime, f"{program} with {_ids(namespace)}"
+        sandboxes = {f"{program} with {_ids(namespace)}": best}
         if best.cgroups:
-            yield runtime.limited_to(replace(best, cgroups=False)), f"{program} without control groups"
-        yield (
-            runtime.limited_to(replace(best, cgroups=False, own_proc=False)),
-            f"{program} with the /proc of the machine",
-        )
+            sandboxes[f"{program} without control groups"] = replace(best, cgroups=False)
+        sandboxes[f"{program} with the /proc of the machine"] = replace(best, cgroups=False, own_proc=False)
+        for name, sandbox in sandboxes.items():
+            yield _Way(name, runtime.limited_to(sandbox), overlay, own_ids=not sandbox.single)
 
 
 def _ids(namespace: Namespace) -> str:
     return {"root": "real root", "subids": f"{namespace.ids} ids", "single": "one id"}[namespace.kind]
 
 
-def _try(runtime: Runtime, scratch: Path, namespace: Namespace) -> str:
+def _told(error: BuildError) -> str:
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def _try(way: _Way, scratch: Path, namespace: Namespace | None) -> str:
     """Run nothing in an empty root file system; give why that is not possible, or nothing."""
     said = bytearray()
     try:
-        with StepRoot((), scratch, userxattr=not namespace.initial, devices=False) as step:
-            done = runtime.run(_NOTHING, step.root, said.extend)
+        if isinstance(way.runtime, Proot):
+            # It looks for the program before it traces.
+            done, expected = way.runtime.run(_TRUE, Path("/"), said.extend), 0
+        elif way.overlay and namespace is not None:
+            with StepRoot((), scratch, userxattr=not namespace.initial, devices=False) as step:
+                done, expected = way.runtime.run(_NOTHING, step.root, said.extend), NOT_FOUND
+        else:
+            with tempfile.TemporaryDirectory(prefix="try-", dir=scratch) as home:
+                root = Path(home) / "fs"
+                root.mkdir()
+                done, expected = way.runtime.run(_NOTHING, root, said.extend), NOT_FOUND
     except BuildError as error:
-        return f"{error.message} ({error.hint})" if error.hint else error.message
-    if done.code == NOT_FOUND:
+        return _told(error)
+    if done.code == expected:
         return ""
     return done.error or said.decode(errors="replace").strip() or f"status {done.code}"

@@ -97,8 +97,7 @@ def make_stubs(lowers: Sequence[Path], stubs: Path, mounts: Iterable[Mount], *, 
     """
     view = Stack(lowers, "user.overlay.opaque" if userxattr else "trusted.overlay.opaque")
     wanted = [(path, True, 0o755) for path in _SYSTEM] + [(path, False, 0o644) for path in _FILES]
-    # A tmpfs takes the mode of its mount point.
-    wanted += [(each.target, each.is_directory, each.mode if each.kind == "tmpfs" else 0o755) for each in mounts]
+    wanted += [(each.target, each.is_directory, each.point_mode) for each in mounts]
     made: list[tuple[bytes, bytes | None]] = []
     covered: list[bytes] = []
     for target, directory, mode in wanted:
@@ -135,7 +134,7 @@ def _make_stub(
         else:
             os.close(os.open(host, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
         if depth == len(names):
-            os.chmod(host, mode if directory else 0o644)
+            os.chmod(host, mode)
         made.append((host, original.host if original is not None else None))
 
 

@@ -53,6 +53,13 @@ class Mount:
         """Whether the mount point is a directory."""
         return self.directory or self.kind == "tmpfs"
 
+    @property
+    def point_mode(self) -> int:
+        """The permissions of a mount point that has to be made; a tmpfs takes them over."""
+        if self.kind == "tmpfs":
+            return self.mode
+        return 0o755 if self.directory else 0o644
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:

@@ -122,21 +122,8 @@ class Unpacked:
                     # The topmost directory shows as the root of the image.
                     _copy_mode(lowers[0], root)
                 for layer in layers[below + 1 : top + 1]:
-                    self._apply(layer, root, lowers)
+                    apply_layer(layer, root, lowers, userxattr=self.userxattr, same_owner=self._same_owner)
         return str(parent or "")
-
-    def _apply(self, layer: Layer, root: Path, lowers: Sequence[Path]) -> None:
-        compression = layer_compression(layer.descriptor.media_type)
-        with layer.open() as blob, open_reader(blob, compression) as tar:
-            apply(
-                tar,
-                root,
-                overlay=bool(lowers),
-                userxattr=self.userxattr,
-                lowers=lowers,
-                same_owner=self._same_owner,
-                skipped=_skip,
-            )
 
     @contextlib.contextmanager
     def _new(self, chain_id: Digest, parent: Digest | None) -> Iterator[Path]:
@@ -159,6 +146,28 @@ class Unpacked:
             yield
         finally:
             os.close(descriptor)
+
+
+def apply_layer(
+    layer: Layer, root: Path, lowers: Sequence[Path] = (), *, userxattr: bool = False, same_owner: bool
+) -> None:
+    """Unpack a layer onto ``root``, which is a directory of its own or lies on ``lowers`` in an overlay.
+
+    Raises:
+        VerificationError: its content is not what its digest promises.
+        ChangesetError: it cannot be applied.
+    """
+    compression = layer_compression(layer.descriptor.media_type)
+    with layer.open() as blob, open_reader(blob, compression) as tar:
+        apply(
+            tar,
+            root,
+            overlay=bool(lowers),
+            userxattr=userxattr,
+            lowers=lowers,
+            same_owner=same_owner,
+            skipped=_skip,
+        )
 
 
 def _skip(_entry: Entry, _error: OSError) -> None:

@@ -64,6 +64,12 @@ def enter() -> Namespace:
     return _entered[0]
 
 
+def outside(*, single: bool) -> Namespace:
+    """Give where this process is when it has not entered anything; ``single`` where files can only be its own."""
+    here = _describe(())
+    return Namespace("single", 1) if single else here
+
+
 def _enter() -> Namespace:
     if len(os.listdir("/proc/self/task")) > 1:
         raise IsolationError("a user namespace cannot be entered once threads are running")

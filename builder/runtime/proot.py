@@ -1,0 +1,97 @@
+"""Run a process in a root directory by proot, which needs neither namespaces nor root, only ptrace.
+
+The step believes that it is root, and that it can change owners; files belong to whoever runs the build.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from builder.errors import IsolationError
+from builder.runtime import spec
+from builder.runtime.chroot import finish, make_cwd, refuse_isolation, resolv_conf
+from builder.runtime.keeper import Command, Ended
+from builder.runtime.runc import NOT_EXECUTABLE, NOT_FOUND
+from builder.runtime.runtime import Exit
+from builder.runtime.userns import find_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from builder.runtime.keeper import Keeper
+    from builder.runtime.runtime import Process
+
+_SYSTEM = ("/proc", "/dev", "/sys")
+
+
+class Proot:
+    """A runtime whose processes are traced, and shown another root directory."""
+
+    name = "proot"
+    guards_devices = True
+    """An ordinary user opens no devices but his own."""
+
+    def __init__(self, keeper: Keeper, scratch: Path) -> None:
+        """Raise IsolationError where proot is not installed."""
+        program = find_program("proot")
+        if program is None:
+            raise IsolationError("proot is not installed", hint="install it, for example: apt-get install proot")
+        self._program = program
+        self._keeper = keeper
+        self._scratch = scratch
+
+    def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
+        """Run a process; see :class:`builder.runtime.runtime.Runtime`. Read-only mounts can be written to."""
+        refuse_isolation(process, self.name)
+        with tempfile.TemporaryDirectory(prefix="proot-", dir=self._scratch) as directory:
+            binds = self._binds(process, Path(directory))
+            command = Command(
+                (
+                    self._program,
+                    *("-r", str(rootfs), "-i", f"{process.user.uid}:{process.user.gid}"),
+                    *("-w", make_cwd(process, rootfs), *binds),
+                    *process.arguments,
+                ),
+                spec.environment(process),
+                limits=tuple((limit.name, limit.soft, limit.hard) for limit in process.limits),
+            )
+            tail = bytearray()
+
+            def pass_on(data: bytes) -> None:
+                tail.extend(data)
+                del tail[:-1000]
+                output(data)
+
+            start = time.monotonic()
+            ended = self._keeper.run(command, pass_on)
+            seconds = time.monotonic() - start
+        if ended.code == 1 and bytes(tail).startswith(b"proot error: "):
+            return _not_started(ended, seconds, bytes(tail))
+        return finish(process, ended, seconds, output)
+
+    def _binds(self, process: Process, directory: Path) -> list[str]:
+        binds = [(path, path) for path in _SYSTEM]
+        for name, content in (("hosts", spec.hosts(process).encode()), ("resolv.conf", resolv_conf())):
+            (directory / name).write_bytes(content)
+            binds.append((str(directory / name), f"/etc/{name}"))
+        for i, mount in enumerate(process.mounts):
+            source = mount.source
+            if source is None:
+                source = directory / f"tmpfs{i}"
+                source.mkdir()
+                source.chmod(mount.mode)
+            binds.append((str(source), mount.target))
+        return [word for source, target in binds for word in ("-b", f"{source}:{target}")]
+
+
+def _not_started(ended: Ended, seconds: float, said: bytes) -> Exit:
+    message = said.partition(b"\n")[0].decode(errors="replace")
+    if "not found" in message or "No such file" in message:
+        return Exit(NOT_FOUND, seconds, ended.max_rss, message)
+    if "is not a regular file" in message or "not executable" in message or "Permission denied" in message:
+        return Exit(NOT_EXECUTABLE, seconds, ended.max_rss, message)
+    raise IsolationError(f"the step could not be started: {message}", hint=os.fsdecode(said).replace("\n", "; "))
