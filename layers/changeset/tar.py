@@ -41,6 +41,8 @@ _SPARSE = b"GNU.sparse."
 _NO_XATTRS: dict[str, bytes] = {}
 _XATTR_MAX = 64 * 1024
 _NO_ID = 0xFFFFFFFF
+_FAR = 1 << 60
+"""More seconds, and more bytes, than any file system knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +167,18 @@ def is_header(block: bytes) -> bool:
         promised = _number(field)
     except ChangesetError:
         return False
-    # most of a header is zeros: without them the sum is four times as fast
-    total = sum(block.replace(b"\x00", b"")) - sum(field) + 8 * ord(" ")
+    # most of a header is zeros: without them the sum takes a third of the time
+    total = sum(block.translate(None, b"\x00")) - sum(field) + 8 * ord(" ")
     # some old tars summed signed characters
     return total == promised or total - 256 * sum(byte > 127 for byte in block[:148] + block[156:]) == promised
 
 
 def _number(field: bytes) -> int:
     """Read an octal number, or GNU tar's base 256."""
+    try:
+        return int(field[:-1], 8)
+    except ValueError:  # not of the usual form: digits up to the last byte
+        pass
     if field[0] & 0x80:
         value = int.from_bytes(field, "big")
         bits = 8 * len(field)
@@ -256,27 +262,37 @@ class Headers:
             size = 0
         device = (0, 0)
         if kind in {"character", "block"}:
-            device = _number(major), _number(minor)
-        self._check(name, link, (uid, gid), size, device)
+            device = _number(major) & 0xFFF, _number(minor) & 0xFFFFF
+        if records or not 0 <= mtime < _FAR or not 0 <= size < _FAR:
+            self._check(name, link, size, (uid, gid))
+            mtime = max(-_FAR, min(mtime, _FAR))
         self._member.begin(size)
         return Entry(clean(name), kind, mode, uid, gid, size, mtime, link, *device, xattrs)
 
     def _read_ids(self, field: bytes) -> tuple[int, int, int]:
+        """Read mode, owner and group: together they are the same for most entries."""
         if len(self._ids) > 1000:
             self._ids.clear()
         ids = _number(field[:8]) & 0o7777, _number(field[8:16]), _number(field[16:])
+        _check_owner(ids[1], ids[2])
         self._ids[field] = ids
         return ids
 
-    def _check(self, name: bytes, link: bytes, ids: tuple[int, int], size: int, device: tuple[int, int]) -> None:
-        if len(name) > self._limits.name or len(link) > self._limits.name:
-            raise LimitError(f"the tar has a name of {max(len(name), len(link))} bytes: {name[:100]!r}")
+    def _check(self, name: bytes, link: bytes, size: int, owner: tuple[int, int]) -> None:
+        """Refuse what no plain header can say."""
+        longest = max(len(name), len(link))
+        if longest > self._limits.name:
+            raise LimitError(f"the tar has a name of {longest} bytes: {name[:100]!r}")
         if b"\x00" in name or b"\x00" in link:
             raise ChangesetError(f"the tar has a name with a NUL: {name!r}")
-        if not (0 <= ids[0] < _NO_ID and 0 <= ids[1] < _NO_ID):
-            raise ChangesetError(f"the tar has an owner that no system can have: {ids[0]}:{ids[1]} for {name!r}")
-        if size < 0 or min(device) < 0 or max(device) >= 1 << 31:
-            raise ChangesetError(f"the tar has a number that is out of range for {name!r}")
+        if not 0 <= size < _FAR:
+            raise ChangesetError(f"the tar has a file of {size} bytes: {name!r}")
+        _check_owner(*owner)
+
+
+def _check_owner(uid: int, gid: int) -> None:
+    if not (0 <= uid < _NO_ID and 0 <= gid < _NO_ID):
+        raise ChangesetError(f"the tar has an owner that no system can have: {uid}:{gid}")
 
 
 def _records(body: bytes) -> dict[bytes, bytes]:

@@ -31,6 +31,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _TYPES = {"character": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO}
 _OWNER_ALL = 0o700
 _IMPLIED_MODE = 0o755
+_NOWHERE = (None, b"", -1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,8 @@ class Target:
         self._stack = stack
         self._options = options
         self._own: set[bytes] = set()
+        self._last: tuple[bytes | None, bytes, int] = _NOWHERE
+        """The parent that an entry was put into last, its own path and its descriptor."""
         self._times: dict[bytes, int] = {}
         self._modes: dict[bytes, int] = {}
 
@@ -65,7 +68,9 @@ class Target:
         parent, _, name = entry.path.rpartition(b"/")
         if not name:
             return b""
-        real, directory = self._enter(parent)
+        if parent != self._last[0]:
+            self._last = (parent, *self._enter(parent))
+        _, real, directory = self._last
         path = entry.path if real == parent else _join(real, name)
         self._own.add(path)
         kind = entry.kind
@@ -146,6 +151,7 @@ class Target:
 
     def _enter(self, path: bytes, *, make: bool = True) -> tuple[bytes, int]:
         """Enter a directory that is about to be changed, and remember its time."""
+        self._last = _NOWHERE
         real, directory = self._dirs.enter(path, make=make)
         if real not in self._times:
             self._times[real] = os.fstat(directory).st_mtime_ns
@@ -204,6 +210,7 @@ class Target:
     def _put_link(self, entry: Entry, directory: int, path: bytes) -> None:
         name = path.rpartition(b"/")[2]
         parent, _, linked = entry.linkname.rpartition(b"/")
+        self._last = _NOWHERE
         held = os.dup(directory)
         try:
             real, source = self._dirs.enter(parent, make=False)
@@ -302,6 +309,7 @@ class Target:
         os.setxattr(self._dirs.enter(path, make=False)[1], self._options.opaque, b"y")
 
     def _remove(self, directory: int, name: bytes, path: bytes, keep: Container[bytes] = ()) -> None:
+        self._last = _NOWHERE
         self._dirs.forget(path)
         remove(directory, name, path, keep, self._times)
 

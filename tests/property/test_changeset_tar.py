@@ -44,7 +44,7 @@ def entries(draw: st.DrawFn) -> Entry:
     if kind in {"symlink", "hardlink"}:
         entry = entry._replace(linkname=draw(NAMES))
     if kind in {"character", "block"}:
-        entry = entry._replace(major=draw(st.integers(0, 4095)), minor=draw(st.integers(0, 2**20)))
+        entry = entry._replace(major=draw(st.integers(0, 4095)), minor=draw(st.integers(0, 2**20 - 1)))
     if draw(st.booleans()):
         entry = entry._replace(xattrs=draw(st.dictionaries(st.sampled_from(["user.ä", "user.b"]), st.binary())))
     return entry
