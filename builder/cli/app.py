@@ -1,47 +1,189 @@
-"""The commands, and which of them a command line means."""
+"""The commands, and which of them a command line means; a command's module is loaded when it is called."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-
-from builder.cli import build, images, registry
+from typer import Typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-app = typer.Typer(
-    help="Build OCI images from Dockerfiles, and keep them: no daemon, no root.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-_COMMANDS: dict[str, Callable[..., None]] = {
-    "build": build.build,
-    "images": images.images,
-    "inspect": images.inspect,
-    "history": images.history,
-    "tag": images.tag,
-    "rmi": images.rmi,
-    "pull": registry.pull,
-    "push": registry.push,
+
+class Target(NamedTuple):
+    """Where a command's function is."""
+
+    module: str
+    function: str
+
+
+_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_HELP = "Build OCI images from Dockerfiles, and keep them: no daemon, no root."
+
+COMMANDS: dict[str, Target] = {
+    "build": Target("build", "build"),
+    "images": Target("images", "images"),
+    "inspect": Target("inspect", "inspect"),
+    "history": Target("history", "history"),
+    "tag": Target("naming", "tag"),
+    "rmi": Target("naming", "rmi"),
+    "prune": Target("prune", "image_prune"),
+    "save": Target("saveload", "save"),
+    "load": Target("saveload", "load"),
+    "import": Target("importing", "import_"),
+    "pull": Target("registry", "pull"),
+    "push": Target("registry", "push"),
+    "login": Target("login", "login"),
+    "logout": Target("login", "logout"),
+    "search": Target("search", "search"),
+    "info": Target("info", "info"),
+    "version": Target("info", "version"),
+    "fsck": Target("fsck", "fsck"),
 }
-for _name, _function in _COMMANDS.items():
-    app.command(_name)(_function)
-
+GROUPS: dict[str, tuple[str, dict[str, Target]]] = {
+    "image": (
+        "Manage images.",
+        {
+            "build": COMMANDS["build"],
+            "history": COMMANDS["history"],
+            "import": COMMANDS["import"],
+            "inspect": COMMANDS["inspect"],
+            "load": COMMANDS["load"],
+            "ls": COMMANDS["images"],
+            "prune": COMMANDS["prune"],
+            "pull": COMMANDS["pull"],
+            "push": COMMANDS["push"],
+            "rm": COMMANDS["rmi"],
+            "save": COMMANDS["save"],
+            "tag": COMMANDS["tag"],
+        },
+    ),
+    "builder": ("Manage the build cache.", {"build": COMMANDS["build"], "prune": Target("prune", "builder_prune")}),
+    "manifest": (
+        "Join images of several platforms under one name.",
+        {
+            name: Target("manifest", name.replace("rm", "remove"))
+            for name in ("create", "add", "annotate", "inspect", "push", "rm")
+        },
+    ),
+    "system": (
+        "Manage the store.",
+        {
+            "df": Target("diskusage", "df"),
+            "fsck": COMMANDS["fsck"],
+            "info": COMMANDS["info"],
+            "prune": Target("prune", "system_prune"),
+        },
+    ),
+}
+_ALIASES = {"list": "ls", "remove": "rm"}
 _ALONE = frozenset({"-h", "--help", "--install-completion", "--show-completion"})
+
+
+class _Command(TyperCommand):
+    """A command whose switches also take Go's ``--switch=true`` and ``--switch=false``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, _without_booleans(self, args))
+
+
+def _without_booleans(command: TyperCommand, arguments: Sequence[str]) -> list[str]:
+    switches = {name: each for each in command.params if getattr(each, "is_flag", False) for name in each.opts}
+    found: list[str] = []
+    for i, argument in enumerate(arguments):
+        if argument == "--":
+            return [*found, *arguments[i:]]
+        name, equals, value = argument.partition("=")
+        if not equals or name not in switches or value.lower() not in {"true", "false", "1", "0", "t", "f"}:
+            found.append(argument)
+        elif value.lower() in {"true", "1", "t"}:
+            found.append(name)
+        else:
+            found += switches[name].secondary_opts[:1]  # without one, it is off unless it is named
+    return found
+
+
+class _Group(TyperGroup):
+    """Commands that are loaded when they are asked for."""
+
+    targets: dict[str, Target]
+    groups: dict[str, tuple[str, dict[str, Target]]]
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the library's
+        """Give the names, sorted by nothing but their place in the table."""
+        return [*self.targets, *self.groups]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 - the library's
+        """Load a command; None where there is none of that name."""
+        name = cmd_name if cmd_name in self.targets else _ALIASES.get(cmd_name, cmd_name)
+        if name in self.targets:
+            return _load(cmd_name, self.targets[name])
+        if name in self.groups:
+            help_, targets = self.groups[name]
+            return _group(name, help_, targets, {}, completion=False)
+        return None
+
+
+def _load(name: str, target: Target) -> Any:
+    function = getattr(importlib.import_module(f"builder.cli.{target.module}"), target.function)
+    alone = Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    alone.command(name, cls=_Command, context_settings=_SETTINGS, no_args_is_help=False)(function)
+    return get_command(alone)
+
+
+def _group(
+    name: str,
+    help_: str,
+    targets: dict[str, Target],
+    groups: dict[str, tuple[str, dict[str, Target]]],
+    *,
+    completion: bool,
+) -> Any:
+    typer = Typer(
+        name=name,
+        cls=_Group,
+        help=help_,
+        no_args_is_help=True,
+        add_completion=completion,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings=_SETTINGS,
+    )
+    typer.callback()(_nothing)
+    group = get_command(typer)
+    group.targets, group.groups = targets, groups  # type: ignore[attr-defined] # it is the class that was asked for
+    return group
+
+
+def _nothing() -> None:
+    """Do nothing before a command."""
+
+
+def app() -> Any:
+    """Give the program, to be called with ``args`` and ``prog_name``."""
+    return _group("pybuild", _HELP, COMMANDS, GROUPS, completion=True)
 
 
 def with_command(arguments: Sequence[str]) -> list[str]:
     """Give the arguments with their command: what begins with none builds."""
     given = list(arguments)
-    if not given or given[0] in _COMMANDS or given[0] in _ALONE:
+    if not given or _is_command(given[0]) or given[0] in _ALONE:
         return given
     # A global --root may stand before the command, as Docker's global options do.
-    if given[0] == "--root" and len(given) > 2 and given[2] in _COMMANDS:
-        return [given[2], *given[:2], *given[3:]]
-    if given[0].startswith("--root=") and len(given) > 1 and given[1] in _COMMANDS:
-        return [given[1], given[0], *given[2:]]
+    if given[0] == "--root" and len(given) > 2 and _is_command(given[2]):
+        return _behind_command(given[2:], given[:2])
+    if given[0].startswith("--root=") and len(given) > 1 and _is_command(given[1]):
+        return _behind_command(given[1:], given[:1])
     return ["build", *given]
+
+
+def _is_command(word: str) -> bool:
+    return word in COMMANDS or word in GROUPS
+
+
+def _behind_command(arguments: list[str], options: list[str]) -> list[str]:
+    words = 2 if arguments[0] in GROUPS else 1
+    return [*arguments[:words], *options, *arguments[words:]]

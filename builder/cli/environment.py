@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from layers.platform import Platform
 from layers.store.layout import Layout
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from layers.registry.client import Client
     from layers.registry.credentials import CredentialFiles
@@ -82,11 +82,12 @@ class Environment:
             found.append(Path(runtime) / "containers" / "auth.json")
         return CredentialFiles(found, _run_helper)
 
-    def client(self) -> Client:
-        """Give a registry client with the user's settings and credentials."""
+    def client(self, insecure: Iterable[str] = ()) -> Client:
+        """Give a registry client with the user's settings and credentials; ``insecure`` hosts may be so this once."""
         from layers.registry.client import Client  # noqa: PLC0415 - only where a registry is asked
 
-        return Client(self.registry_settings(), self.credentials().get)
+        settings = self.registry_settings()
+        return Client(replace(settings, insecure=settings.insecure | set(insecure)), self.credentials().get)
 
     def registry_settings(self) -> Settings:
         """Read ``registries:`` of the configuration file, and the proxies of the environment.

@@ -1,226 +1,97 @@
-"""``pybuild images``, ``inspect``, ``history``, ``tag`` and ``rmi``."""
+"""``pybuild images``."""
 
 from __future__ import annotations
 
-import datetime as dt
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from builder.cli import options as opt
-from builder.cli.environment import Environment
-from builder.cli.render import size
-from layers.errors import NotFoundError
-from layers.image import Image, Index
-from layers.platform import Platform
-from layers.reference import Reference
+from builder.cli import common as opt
+from builder.cli import table
+from builder.cli.human import ago, created_at, size
+from builder.cli.imagefilters import Filters
+from builder.cli.stored import kept_images, open_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from layers.store.layout import Layout, Stored
+    from builder.cli.stored import Kept
 
-_Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Show ids only.")]
-_NoTrunc = Annotated[bool, typer.Option("--no-trunc", help="Show everything in full length.")]
-
-
-def _layout(root: str) -> Layout:
-    return Environment(root=Path(root) if root else None).layout()
+_FILTERS = ("dangling", "label", "before", "since", "reference", "until")
+_HEADS = {
+    "ID": "IMAGE ID",
+    "Repository": "REPOSITORY",
+    "Tag": "TAG",
+    "Digest": "DIGEST",
+    "CreatedSince": "CREATED",
+    "CreatedAt": "CREATED AT",
+    "Size": "SIZE",
+    "Containers": "CONTAINERS",
+    "VirtualSize": "SIZE",
+    "SharedSize": "SHARED SIZE",
+    "UniqueSize": "UNIQUE SIZE",
+}
 
 
 def images(
     repository: Annotated[str, typer.Argument(metavar="[REPOSITORY[:TAG]]", help="Only images of this name.")] = "",
-    quiet: _Quiet = False,
-    no_trunc: _NoTrunc = False,
+    everything: Annotated[bool, typer.Option("-a", "--all", help="Show all images; none are hidden anyway.")] = False,
+    digests: Annotated[bool, typer.Option("--digests", help="Show digests.")] = False,
+    filters: Annotated[
+        list[str] | None, typer.Option("-f", "--filter", metavar="KEY=VALUE", help=f"By {', '.join(_FILTERS)}.")
+    ] = None,
+    form: opt.Format = "",
+    no_trunc: opt.NoTrunc = False,
+    quiet: opt.QuietIds = False,
+    tree: Annotated[bool, typer.Option("--tree", help="Show the platforms of each image.")] = False,
     root: opt.Root = "",
 ) -> None:
     """List images, the newest first.
 
-    Example: pybuild images app
+    Example: pybuild images --filter dangling=true --format '{{.ID}} {{.Size}}'
     """
-    layout = _layout(root)
-    rows = [row for stored in layout.images() for row in _rows(layout, stored, repository, no_trunc=no_trunc)]
-    rows.sort(key=lambda row: row[0], reverse=True)
-    if quiet:
-        for id_ in dict.fromkeys(row[1][2] for row in rows):
-            print(id_)
+    del everything
+    layout = open_layout(root)
+    given = [*(filters or ()), *([f"reference={repository}"] if repository else [])]
+    wanted = Filters(layout, given, _FILTERS)
+    found = [kept for kept in kept_images(layout) if wanted.take(kept)]
+    found.sort(key=lambda kept: kept.created, reverse=True)
+    if tree:
+        from builder.cli.imagetree import print_tree  # noqa: PLC0415 - only where it is asked for
+
+        print_tree([kept for kept in found if wanted.names(kept) or not wanted.by_name], no_trunc=no_trunc)
         return
-    _table(("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"), [row[1] for row in rows])
-
-
-def _rows(
-    layout: Layout, stored: Stored, wanted: str, *, no_trunc: bool
-) -> Iterator[tuple[str, tuple[str, str, str, str, str]]]:
-    image = _image(layout, stored)
-    if image is None:
-        return
-    id_ = str(image.id) if no_trunc else image.id.short
-    created = image.config.created or ""
-    total = size(sum(_layer_sizes(layout, image)))
-    names = [(each.familiar_name, each.tag or "<none>") for each in stored.names] or [("<none>", "<none>")]
-    for name, tag in names:
-        if wanted and wanted not in {name, f"{name}:{tag}"}:
-            continue
-        yield created, (name, tag, id_, ago(created), total)
-
-
-def _image(layout: Layout, stored: Stored) -> Image | None:
-    """Give the image that a line is about: of an index, this machine's or else the first that is here."""
-    try:
-        found = layout.get(stored.descriptor.digest)
-        return found.image(Platform.host()) if isinstance(found, Index) else found
-    except NotFoundError:
-        return None
-
-
-def _layer_sizes(layout: Layout, image: Image) -> list[int]:
-    """Give the bytes of files in each layer, uncompressed, as far as they are known; else of its blob."""
-    from layers.store.trees import Trees  # noqa: PLC0415
-
-    trees = Trees(layout)
-    return [sum(entry.size for entry in trees.index(layer).entries) for layer in image.layers]
-
-
-def inspect(
-    names: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Names or ids.")],
-    root: opt.Root = "",
-) -> None:
-    """Show all about images, as JSON.
-
-    Example: pybuild inspect app:dev
-    """
-    layout = _layout(root)
-    print(json.dumps([_described(layout, name) for name in names], indent=4, ensure_ascii=False))
-
-
-def _described(layout: Layout, name: str) -> dict[str, Any]:
-    match = layout.resolve(name)
-    found = layout.get(match.descriptor.digest)
-    image = found.image(Platform.host()) if isinstance(found, Index) else found
-    config = json.loads(image.config_bytes)
-    names = [each for stored in layout.images() if stored.descriptor.digest == found.digest for each in stored.names]
-    history = image.config.history
-    return {
-        "Id": str(image.id),
-        "RepoTags": [each.familiar for each in names if each.tag],
-        "RepoDigests": sorted({f"{each.familiar_name}@{found.digest}" for each in names}),
-        "Comment": history[-1].comment if history else "",
-        "Created": image.config.created or "",
-        "Author": image.config.author,
-        "Config": config.get("config") or {},
-        "Architecture": image.platform.architecture,
-        "Variant": image.platform.variant,
-        "Os": image.platform.os,
-        "Size": sum(_layer_sizes(layout, image)),
-        "RootFS": {"Type": "layers", "Layers": [str(each) for each in image.config.diff_ids]},
-        "Descriptor": found.descriptor.to_json(),
-    }
-
-
-def history(
-    name: Annotated[str, typer.Argument(metavar="IMAGE", help="Name or id.")],
-    quiet: _Quiet = False,
-    no_trunc: _NoTrunc = False,
-    root: opt.Root = "",
-) -> None:
-    """Show how an image came to be, the newest step first.
-
-    Example: pybuild history app:dev
-    """
-    layout = _layout(root)
-    found = layout.get(layout.resolve(name).descriptor.digest)
-    image = found.image(Platform.host()) if isinstance(found, Index) else found
-    sizes = iter(_layer_sizes(layout, image))
-    rows = []
-    for entry in image.config.history:
-        created_by = entry.created_by if no_trunc or len(entry.created_by) <= 45 else entry.created_by[:44] + "…"
-        bytes_ = 0 if entry.empty_layer else next(sizes, 0)
-        rows.append(("<missing>", ago(entry.created or ""), created_by, size(bytes_), entry.comment))
-    rows.reverse()
-    if rows:
-        rows[0] = (str(image.id) if no_trunc else image.id.short, *rows[0][1:])
-    if quiet:
+    rows = [row for kept in found for row in _rows(kept, wanted, no_trunc=no_trunc)]
+    if quiet and not form:
         for row in rows:
-            print(row[0])
+            print(row["ID"])
         return
-    _table(("IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"), rows)
+    columns = ["Repository", "Tag", "ID", "CreatedSince", "Size"]
+    if digests:
+        columns.insert(2, "Digest")
+    table.print_rows(rows, columns, _HEADS, form)
 
 
-def tag(
-    source: Annotated[str, typer.Argument(metavar="SOURCE", help="Name or id.")],
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="The name to give: name[:tag].")],
-    root: opt.Root = "",
-) -> None:
-    """Give an image one more name.
-
-    Example: pybuild tag app:dev registry.example.com/app:1.0
-    """
-    layout = _layout(root)
-    layout.tag(Reference.parse(target), layout.resolve(source).descriptor)
-
-
-def rmi(
-    names: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Names or ids.")],
-    force: Annotated[bool, typer.Option("-f", "--force", help="Remove an image with all of its names.")] = False,
-    root: opt.Root = "",
-) -> None:
-    """Take names away, and remove images that have none left.
-
-    Example: pybuild rmi app:dev
-    """
-    layout = _layout(root)
-    for name in names:
-        _remove(layout, name, force=force)
-
-
-def _remove(layout: Layout, name: str, *, force: bool) -> None:
-    from layers.errors import StoreError  # noqa: PLC0415
-
-    match = layout.resolve(name)
-    others = next((s.names for s in layout.images() if s.descriptor.digest == match.descriptor.digest), ())
-    if match.reference is not None:
-        layout.untag(match.reference)
-        print(f"Untagged: {match.reference.familiar}")
-        if len(others) <= 1:
-            print(f"Deleted: {match.descriptor.digest}")
+def _rows(kept: Kept, wanted: Filters, *, no_trunc: bool) -> Iterator[dict[str, str]]:
+    """Give a row for each name; one for an image that has none."""
+    if kept.names:
+        labels = [(name.familiar_name, name.tag or "<none>") for name in wanted.names(kept)]
+    else:
+        labels = [] if wanted.by_name else [("<none>", "<none>")]
+    if not labels:
         return
-    if len(others) > 1 and not force:
-        hint = "use -f to remove all of them"
-        raise StoreError(f"image {name} has several names: {', '.join(each.familiar for each in others)}", hint=hint)
-    for each in layout.forget(match.descriptor.digest):
-        print(f"Untagged: {each.familiar}")
-    print(f"Deleted: {match.descriptor.digest}")
-
-
-def ago(created: str) -> str:
-    """Give how long ago a time was, as Docker says it: ``About an hour ago``, ``3 weeks ago``."""
-    try:
-        moment = dt.datetime.fromisoformat(created)
-    except ValueError:
-        return "N/A"
-    seconds = int((dt.datetime.now(tz=dt.UTC) - moment).total_seconds())
-    minutes, hours = seconds // 60, (seconds + 1800) // 3600
-    if seconds < 1:
-        return "Less than a second ago"
-    if seconds < 60:
-        return f"{seconds} second{'s' * (seconds > 1)} ago"
-    if minutes < 2:
-        return "About a minute ago"
-    if minutes < 60:
-        return f"{minutes} minutes ago"
-    if hours < 2:
-        return "About an hour ago"
-    days = hours // 24
-    for limit, count, unit in ((48, hours, "hours"), (336, days, "days"), (1440, days // 7, "weeks")):
-        if hours < limit:
-            return f"{count} {unit} ago"
-    return f"{days // 30} months ago" if days < 730 else f"{days // 365} years ago"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print columns, three blanks apart, the last one as it is."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head) - 1)]
-    for row in (head, *rows):
-        print("".join(f"{cell:<{width + 3}}" for cell, width in zip(row, widths, strict=False)) + row[-1])
+    created, total = kept.image.config.created, kept.size
+    for repository, tag in labels:
+        yield {
+            "Repository": repository,
+            "Tag": tag,
+            "ID": str(kept.id) if no_trunc else kept.id.short,
+            "Digest": str(kept.digest),
+            "CreatedSince": ago(created),
+            "CreatedAt": created_at(created),
+            "Size": size(total, 3),
+            "VirtualSize": size(total),
+            "SharedSize": "N/A",
+            "UniqueSize": "N/A",
+            "Containers": "N/A",
+        }

@@ -20,7 +20,7 @@ _FAILED, _INTERRUPTED = 1, 130
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the program with these arguments, by default those of the process, and exit."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given in (["--version"], ["-V"], ["version"]):
+    if given in (["--version"], ["-V"]):
         print(f"pybuild version {__version__}")
         sys.exit(0)
     sys.exit(_guarded(given))
@@ -33,7 +33,7 @@ def _guarded(arguments: list[str]) -> int:
     from layers.errors import LayersError  # noqa: PLC0415
 
     try:
-        app(args=with_command(arguments), prog_name="pybuild")
+        app()(args=with_command(arguments), prog_name="pybuild")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else _FAILED
     except CancelledError as error:

@@ -1,0 +1,134 @@
+"""``pybuild inspect``: all about images, as JSON or through a template."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from builder.cli import common as opt
+from builder.cli.stored import find, layer_sizes, open_layout
+from builder.errors import BuildError
+from layers.errors import InvalidError, NotFoundError
+from layers.image import Image, Index
+from layers.platform import Platform
+
+if TYPE_CHECKING:
+    from builder.cli.stored import Kept
+    from layers.model import Descriptor
+    from layers.store.layout import Layout
+
+
+def inspect(
+    names: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Names or ids.")],
+    form: Annotated[
+        str, typer.Option("-f", "--format", metavar="TEMPLATE", help="A Go template, or json for one line.")
+    ] = "",
+    platform: opt.PlatformName = "",
+    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="What to look for: image.")] = "",
+    root: opt.Root = "",
+) -> None:
+    """Show all about images.
+
+    Example: pybuild inspect -f '{{json .Config.Env}}' app:dev
+    """
+    if kind not in {"", "image"}:
+        raise BuildError(f"unknown --type {kind!r}", hint="the type is image")
+    layout = open_layout(root)
+    wanted = Platform.parse(platform) if platform else None
+    found: list[dict[str, Any]] = []
+    missing: list[Exception] = []
+    for name in names:
+        try:
+            found.append(described(find(layout, name, wanted)))
+        except (NotFoundError, InvalidError) as error:
+            missing.append(error)
+    _print(found, form)
+    opt.raise_last(missing)
+
+
+def _print(documents: list[dict[str, Any]], form: str) -> None:
+    if not form:
+        print(json.dumps(documents, indent=4, ensure_ascii=False))
+        return
+    from builder.cli.template import Template  # noqa: PLC0415 - plain JSON needs none
+    from builder.cli.template_functions import to_json  # noqa: PLC0415
+
+    if form == "json":
+        print(to_json(documents))
+        return
+    template = Template.parse(form)
+    for document in documents:
+        print(template.render(_for_templates(document)))
+
+
+_LISTS, _MAPS = ("Env", "Cmd", "Entrypoint", "OnBuild", "Shell"), ("Volumes", "Labels", "ExposedPorts")
+
+
+def _for_templates(document: dict[str, Any]) -> dict[str, Any]:
+    """Give the document with all that an image may have and this one has not, as Go's structures do."""
+    from builder.cli.template_functions import NoList, NoMap  # noqa: PLC0415 - plain JSON needs none
+
+    config = dict(document["Config"])
+    empty: dict[str, Any] = {name: NoList() for name in _LISTS}
+    empty |= {name: NoMap() for name in _MAPS}
+    empty |= {"User": "", "WorkingDir": "", "StopSignal": "", "ArgsEscaped": False, "Healthcheck": None}
+    config = empty | {key: value for key, value in config.items() if value is not None}
+    return {"Variant": "", "OsVersion": "", "Parent": "", **document, "Config": config}
+
+
+def described(kept: Kept) -> dict[str, Any]:
+    """Give what Docker shows of an image, and for an index what is in it."""
+    image = kept.image
+    config = json.loads(image.config_bytes).get("config") or {}
+    history = image.config.history
+    document: dict[str, Any] = {
+        "Id": str(image.id),
+        "RepoTags": [each.familiar for each in kept.names if each.tag],
+        "RepoDigests": sorted({f"{each.familiar_name}@{kept.digest}" for each in kept.names}),
+        "Parent": "",
+        "Comment": history[-1].comment if history else "",
+        "Created": image.config.created or "",
+        "DockerVersion": "",
+        "Author": image.config.author,
+        "Config": {"Env": None, "Cmd": None, "Volumes": None, "Entrypoint": None, "Labels": None, "User": ""} | config,
+        "Architecture": image.platform.architecture,
+    }
+    if image.platform.variant:
+        document["Variant"] = image.platform.variant
+    document["Os"] = image.platform.os
+    if image.platform.os_version:
+        document["OsVersion"] = image.platform.os_version
+    document |= {
+        "Size": kept.size,
+        "RootFS": {"Type": "layers", "Layers": [str(each) for each in image.config.diff_ids]},
+        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+        "Descriptor": kept.found.descriptor.to_json(),
+    }
+    if isinstance(kept.found, Index):
+        document["Manifests"] = [_manifest(kept.layout, each) for each in kept.found.manifest.manifests]
+    return document
+
+
+def _manifest(layout: Layout, descriptor: Descriptor) -> dict[str, Any]:
+    """Give what an index lists, in the form of Docker's ``Manifests``."""
+    attestation = descriptor.annotations.get("vnd.docker.reference.type") == "attestation-manifest"
+    result: dict[str, Any] = {
+        "ID": str(descriptor.digest),
+        "Descriptor": descriptor.to_json(),
+        "Available": False,
+        "Size": {"Content": descriptor.size, "Total": descriptor.size},
+        "Kind": "attestation" if attestation else "image",
+    }
+    try:
+        found = layout.get(descriptor.digest)
+    except NotFoundError:
+        return result
+    if not isinstance(found, Image) or attestation:
+        return result | {"Available": True}
+    blobs = {layer.descriptor.digest: layer.descriptor.size for layer in found.layers}
+    here = all(layout.blobs.has(digest, size) for digest, size in blobs.items())
+    content = descriptor.size + len(found.config_bytes) + sum(blobs.values())
+    data = {"Platform": descriptor.to_json().get("platform"), "Size": {"Unpacked": sum(layer_sizes(layout, found))}}
+    return result | {"Available": here, "Size": {"Content": content, "Total": content}, "ImageData": data}
