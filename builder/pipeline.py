@@ -12,8 +12,10 @@ from builder.checks import check, report
 from builder.dockerfile import instructions as ins
 from builder.dockerfile.parse import parse, parse_trigger
 from builder.dockerfile.plan import SCRATCH, Plan, Stage, plan
-from builder.errors import BuildError, CancelledError, IsolationError
-from builder.events import Step, reported
+from builder.errors import BuildError, CancelledError, IsolationError, StepError
+from builder.events import Step, StepCached, reported
+from builder.execute import copy
+from builder.execute.origin import NamedContexts, Origin
 from builder.execute.site import Site
 from builder.execute.stage import StageRun
 from builder.execute.state import from_image, from_scratch, from_stage
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from builder.context.select import Files
     from builder.events import Listener
     from builder.execute.machine import Machine
+    from builder.execute.origin import NamedContext
     from builder.execute.site import Settings
     from builder.execute.state import BuildState
     from builder.export.exporter import Exporter
@@ -56,6 +59,8 @@ class Request:
     annotations: Mapping[str, str] = field(default_factory=dict)
     media_types: Family = "oci"
     names: tuple[Reference, ...] = ()
+    contexts: Mapping[str, NamedContext] = field(default_factory=dict)
+    """``--build-context``, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Tools:
     machine: Callable[[], Machine]
     """Makes what runs processes; called at most once, while there is one thread."""
     scratch: Path
+    cache_mounts: Path
+    """Where the directories of cache mounts are kept."""
     memo: Memo
     memo_file: Path
     """Where the memo is saved after a build that went well."""
@@ -131,7 +138,9 @@ class _Build:
             listener=tools.listener,
             settings=settings,
             stage=lambda index: self._states[index].result(),
-            image=lambda name: tools.bases.image(name, request.platform),
+            image=lambda name: self._image(name, request.platform),
+            named=NamedContexts(request.contexts),
+            cache_mounts=tools.cache_mounts,
         )
 
     def run(self) -> BuildState:
@@ -166,10 +175,14 @@ class _Build:
         def visit(stage: Stage) -> None:
             if stage in order:
                 return
+            if self._in_place_of(stage) is not None:
+                self._triggers[stage] = ()
+                order[stage] = None
+                return
             triggers = self._plan.triggers(stage)
-            if isinstance(stage.base, str) and stage.base != SCRATCH:
+            if isinstance(stage.base, str) and stage.base != SCRATCH and self._files_named(stage) is None:
                 try:
-                    image = self._tools.bases.image(stage.base, stage.platform)
+                    image = self._image(stage.base, stage.platform)
                 except BuildError as error:
                     error.where = error.where or stage.where
                     error.hint = self._plan.hint(stage.base) or error.hint
@@ -186,7 +199,29 @@ class _Build:
 
     def _base(self, stage: Stage) -> Image | None:
         """Give the image that a stage begins from."""
-        return self._tools.bases.image(stage.base, stage.platform) if isinstance(stage.base, str) else None
+        if not isinstance(stage.base, str) or self._files_named(stage) or self._in_place_of(stage):
+            return None
+        return self._image(stage.base, stage.platform)
+
+    def _image(self, name: str, platform: Platform) -> Image:
+        """Give the image of a name: that of a context of this name, else a base image."""
+        named = self._site.named.find(name, platform)
+        if named is None:
+            return self._tools.bases.image(name, platform)
+        if named.image is None:
+            raise StepError(f"the context {name} has files and is no image")
+        return named.image(platform)
+
+    def _in_place_of(self, stage: Stage) -> NamedContext | None:
+        """Give the context that stands in the place of a whole stage, being called as it is."""
+        return self._site.named.find(stage.name, stage.platform) if stage.name else None
+
+    def _files_named(self, stage: Stage) -> NamedContext | None:
+        """Give the context of files that a stage begins from."""
+        if not isinstance(stage.base, str) or stage.base == SCRATCH:
+            return None
+        named = self._site.named.find(stage.base, stage.platform)
+        return named if named is not None and named.files is not None else None
 
     def _prepare_machine(self, stages: Sequence[Stage]) -> None:
         """Enter namespaces, where a stage will want to run something and while there are no threads."""
@@ -213,14 +248,35 @@ class _Build:
             raise
 
     def _stage(self, stage: Stage) -> BuildState:
-        if isinstance(stage.base, Stage):
+        named = self._in_place_of(stage)
+        if named is not None:
+            return self._from_context(named, stage, stage.name or "")
+        if (files := self._files_named(stage)) is not None:
+            state = self._from_context(files, stage, str(stage.base))
+        elif isinstance(stage.base, Stage):
             state = from_stage(self._states[stage.base.index].result())
         elif stage.base == SCRATCH:
             state = from_scratch(stage.platform)
         else:
-            state = from_image(self._tools.bases.image(stage.base, stage.platform), stage.platform)
+            state = from_image(self._image(stage.base, stage.platform), stage.platform)
         run = StageRun(self._site, self._plan, stage, self._tools.number, self._stopped)
         return run.run(state, self._triggers[stage])
+
+    def _from_context(self, named: NamedContext, stage: Stage, name: str) -> BuildState:
+        """Give the state of what begins from a context: its image, or its files in a layer."""
+        if named.image is not None:
+            return from_image(named.image(stage.platform), stage.platform)
+        assert named.files is not None
+        everything = ins.Copy(where=stage.where, text=f"context {name}", sources=("/",), destination="/")
+        state, origin = from_scratch(stage.platform), Origin(named.files(), f'"{name}"')
+        taken = copy.prepare(self._site, state, everything, origin)
+        step = Step(self._tools.number(), f"[context {name}] load", stage.where)
+        known = copy.cached(self._site, state, taken)
+        if known is not None:
+            self._tools.listener(StepCached(step))
+            return known
+        with reported(self._tools.listener, step):
+            return copy.copy(self._site, state, everything, taken)
 
     def _stop(self) -> None:
         self._stopped.set()

@@ -45,6 +45,13 @@ def build(
     load: opt.Load = False,
     push: opt.Push = False,
     outputs: opt.Outputs = None,
+    secrets: opt.Secrets = None,
+    agents: opt.Agents = None,
+    build_contexts: opt.BuildContexts = None,
+    shm_size: opt.ShmSize = "",
+    ulimits: opt.Ulimits = None,
+    allow: opt.Allow = None,
+    no_cache_filters: opt.NoCacheFilters = None,
     isolation: opt.IsolationMode = "auto",
     call: opt.CallMethod = "build",
     check: opt.Check = False,
@@ -60,6 +67,9 @@ def build(
     options = opt.Options(
         context, file, names, arguments, target, pairs, notes, no_cache, pull, platform, network, hosts,
         quiet, progress, iidfile, metadata_file, load, push, specs, isolation, root,
+        secrets=tuple(secrets or ()), agents=tuple(agents or ()), build_contexts=tuple(build_contexts or ()),
+        shm_size=shm_size, ulimits=tuple(ulimits or ()), allow=tuple(allow or ()),
+        no_cache_filters=tuple(no_cache_filters or ()),
     )  # fmt: skip
     if check or format or call != "build":
         sys.exit(_ask(options, call, format, check=check))

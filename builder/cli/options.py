@@ -40,6 +40,31 @@ Outputs = Annotated[
     _Several,
     typer.Option("-o", "--output", metavar="SPEC", help="type=docker|oci|tar|local|registry|image[,dest=PATH]..."),
 ]
+Secrets = Annotated[
+    _Several,
+    typer.Option("--secret", metavar="id=NAME[,src=FILE|env=VARIABLE]", help="Let RUN steps mount a secret."),
+]
+Agents = Annotated[
+    _Several, typer.Option("--ssh", metavar="default|ID=SOCKET|KEY", help="Let RUN steps use an SSH agent or keys.")
+]
+BuildContexts = Annotated[
+    _Several,
+    typer.Option(
+        "--build-context",
+        metavar="NAME=SOURCE",
+        help="Use a directory, tar, URL, git repository, docker-image:// or oci-layout:// as a stage or image.",
+    ),
+]
+ShmSize = Annotated[str, typer.Option("--shm-size", metavar="BYTES", help="Size of /dev/shm in RUN steps, as in 64m.")]
+Ulimits = Annotated[
+    _Several, typer.Option("--ulimit", metavar="TYPE=SOFT[:HARD]", help="A resource limit of RUN steps.")
+]
+Allow = Annotated[
+    _Several, typer.Option("--allow", metavar="WHAT", help="Let RUN ask for security.insecure or network.host.")
+]
+NoCacheFilters = Annotated[
+    _Several, typer.Option("--no-cache-filter", metavar="STAGE", help="Carry out every step of these stages anew.")
+]
 IsolationMode = Annotated[str, typer.Option("--isolation", help="How RUN steps are kept apart; auto tries all ways.")]
 CallMethod = Annotated[
     str,
@@ -75,3 +100,10 @@ class Options:
     outputs: tuple[str, ...]
     isolation: str
     root: str
+    secrets: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    build_contexts: tuple[str, ...] = ()
+    shm_size: str = ""
+    ulimits: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+    no_cache_filters: tuple[str, ...] = ()

@@ -24,15 +24,19 @@ from builder.export.exporter import Output
 from builder.pipeline import Request, Tools, counter
 from layers.platform import Platform
 from layers.reference import Reference
+from layers.store.gc import sweep
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from builder.cli.environment import Environment
     from builder.cli.options import Options
     from builder.cli.render import Renderer
+    from builder.context.remote import Fetch
     from builder.execute.machine import Machine
+    from builder.execute.origin import NamedContext
+    from builder.execute.secrets import Agent
     from layers.registry.client import Client
 
 
@@ -52,6 +56,7 @@ def prepare(
     outputs = _outputs(options)
     names = tuple(Reference.parse(name) for name in options.tags)
     layout = environment.layout()
+    sweep(layout)
     stack.enter_context(layout.using())
     scratch = stack.enter_context(scratch_directory(environment.store / "tmp"))
     context, dockerfile, shown = context_and_dockerfile(options, environment, scratch, stack)
@@ -64,16 +69,24 @@ def prepare(
         hosts=inputs.extra_hosts(options.add_hosts),
         arguments=inputs.build_arguments(options.build_args, environment.variables),
         labels=inputs.pairs(options.labels, "--label"),
+        secrets=inputs.secrets(options.secrets, environment.variables),
+        agents=_agents(options, environment, stack),
+        shm_size=inputs.size(options.shm_size, "--shm-size"),
+        limits=inputs.limits(options.ulimits),
+        allowed=inputs.allowed(options.allow),
+        fresh_stages=inputs.stage_names(options.no_cache_filters),
     )
     number, client = counter(), _opened_once(environment, stack)
+    bases = Bases(layout, client, options.pull, renderer, number)
     cache = LocalCache(environment.store / "cache" / "steps")
     memo_file = _memo_file(environment, options)
     tools = Tools(
         layout=layout,
         cache=WriteOnlyCache(cache) if options.no_cache else cache,
-        bases=Bases(layout, client, options.pull, renderer, number),
+        bases=bases,
         machine=lambda: _machine(options, environment, stack),
         scratch=scratch,
+        cache_mounts=environment.store / "cache" / "mounts",
         memo=Memo.load(memo_file),
         memo_file=memo_file,
         listener=renderer,
@@ -90,8 +103,36 @@ def prepare(
         target=options.target or None,
         annotations=inputs.annotation_pairs(options.annotations),
         names=names,
+        contexts=_contexts(options, environment, bases, scratch, stack),
     )
     return request, tools
+
+
+def _contexts(
+    options: Options, environment: Environment, bases: Bases, scratch: Path, stack: contextlib.ExitStack
+) -> Mapping[str, NamedContext]:
+    if not options.build_contexts:
+        return {}
+    from builder.cli.contexts import Opener, named_contexts  # noqa: PLC0415 - most builds have none
+
+    fetch = _fetch(environment, scratch)
+    opener = Opener(bases, bases.layout, scratch, fetch, lambda _: environment.variables, stack)
+    return named_contexts(options.build_contexts, opener)
+
+
+def _agents(options: Options, environment: Environment, stack: contextlib.ExitStack) -> Mapping[str, Agent]:
+    if not options.agents:
+        return {}
+    from builder.cli.agents import agents  # noqa: PLC0415 - most builds have none
+
+    return agents(options.agents, environment.variables, stack)
+
+
+def _fetch(environment: Environment, scratch: Path) -> Fetch:
+    from layers.registry.settings import proxy_for  # noqa: PLC0415
+
+    settings = environment.registry_settings()
+    return fetcher(scratch, functools.partial(proxy_for, settings), settings.ca_file)
 
 
 def _outputs(options: Options) -> list[Output]:
@@ -111,18 +152,19 @@ def context_and_dockerfile(
     """
     if options.context == "-" and options.file == "-":
         raise BuildError("the context and the Dockerfile cannot both come from standard input")
-    settings = environment.registry_settings()
-    from layers.registry.settings import proxy_for  # noqa: PLC0415
-
+    fetch = _fetch(environment, scratch)
     opened = open_context(
         options.context,
         stdin=sys.stdin.buffer,
-        fetch=fetcher(scratch, functools.partial(proxy_for, settings), settings.ca_file),
+        fetch=fetch,
         workdir=scratch,
         environment=environment.variables,
     )
     if options.file == "-":
         content, path = sys.stdin.buffer.read(), opened.root / "Dockerfile"
+        shown = "Dockerfile"
+    elif options.file.startswith(("http://", "https://")):
+        content, path = _read(fetch(options.file).path), opened.root / "Dockerfile"
         shown = "Dockerfile"
     else:
         path = opened.dockerfile or _find_dockerfile(options, opened.root, local=opened.local)

@@ -16,7 +16,6 @@ from builder.execute.owner import owner_of
 from builder.execute.place import Destination, Placement, join, merge, parents, place
 from layers.changeset.entry import Change, Entry
 from layers.changeset.tree import Tree
-from layers.store.merged import MergedFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,9 +24,9 @@ if TYPE_CHECKING:
     from builder.context.select import Files, Selected
     from builder.dockerfile.heredoc import Heredoc
     from builder.dockerfile.instructions import Add, Copy
+    from builder.execute.origin import Origin
     from builder.execute.site import Site
     from builder.execute.state import BuildState
-    from layers.image import Layer
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,34 +39,30 @@ class Prepared:
     key: CacheKey
 
 
-def prepare(site: Site, state: BuildState, instruction: Copy, origin: Sequence[Layer] | None) -> Prepared:
+def prepare(site: Site, state: BuildState, instruction: Copy, origin: Origin) -> Prepared:
     """Look up what a COPY takes.
 
     Args:
         site: what the build works with.
         state: what the step sees.
         instruction: the COPY, expanded.
-        origin: the layers of ``--from``; None for the build context.
+        origin: what ``--from`` names, else the build context.
 
     Raises:
         ContextError: a source is missing.
     """
-    files: Files = site.context
-    place_name, explain = "the build context", getattr(site.context, "explain", None)
-    if origin is not None:
-        files, place_name, explain = MergedFiles(site.trees, origin, site.scratch), f'"{instruction.from_stage}"', None
     selected = select(
-        files,
+        origin.files,
         instruction.sources,
         parents=instruction.parents,
         exclude=instruction.exclude,
-        explain=explain,
-        place=place_name,
+        explain=origin.explain,
+        place=origin.title,
     )
     flags = ["--parents "] if instruction.parents else []
     meaning = [instruction.parents, content_of(site, selected)]
     return Prepared(
-        files, selected, created_by("COPY", instruction, flags), key_of("COPY", state, instruction, [meaning])
+        origin.files, selected, created_by("COPY", instruction, flags), key_of("COPY", state, instruction, [meaning])
     )
 
 

@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from builder.cache.key import cache_key
 from builder.dockerfile.platforms import PROXY_ARGUMENTS, proxy_environment
 from builder.errors import RunError, StepError
-from builder.events import Output
+from builder.events import Output, Warned
 from builder.execute.commit import commit, recall
+from builder.execute.mounts import SCRIPTS, mounted, prepare_mounts
 from builder.execute.owner import user_of
 from builder.runtime.runtime import Process
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
     from builder.cache.key import CacheKey
     from builder.dockerfile.instructions import Run
     from builder.events import Step
+    from builder.execute.mounts import Mounted, Wanted
+    from builder.execute.origin import Origin
     from builder.execute.site import Site
     from builder.execute.state import BuildState
-    from builder.runtime.runtime import Mount, Network
-
-SCRIPT_DIRECTORY = "/dev/pipes"
+    from builder.runtime.runtime import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +36,27 @@ class Prepared:
     environment: Mapping[str, str]
     created_by: str
     key: CacheKey
+    mounts: tuple[Wanted, ...] = ()
 
 
-def prepare(site: Site, state: BuildState, instruction: Run, mounts: Sequence[Mapping[str, object]] = ()) -> Prepared:
+def prepare(site: Site, state: BuildState, instruction: Run, origin: Callable[[str | None], Origin]) -> Prepared:
     """Give what a RUN executes and the key of its result.
 
     Args:
         site: what the build works with.
         state: what the step sees.
         instruction: the RUN, expanded.
-        mounts: what of each mount the result depends on.
+        origin: gives what a mount's ``from`` names; for None the build context.
+
+    Raises:
+        ContextError: the source of a mount is missing.
+        StepError: it asks for what was not allowed.
     """
+    _check_allowed(site, instruction)
+    mounts = prepare_mounts(site, state, instruction, origin) if instruction.mounts else ()
     script = instruction.script
     if script is not None:
-        arguments: tuple[str, ...] = (f"{SCRIPT_DIRECTORY}/{script.name}",)
+        arguments: tuple[str, ...] = (f"{SCRIPTS}/{script.name}",)
     else:
         arguments = (*state.shell, *instruction.command) if instruction.shell else instruction.command
     meaning = {
@@ -61,11 +69,13 @@ def prepare(site: Site, state: BuildState, instruction: Run, mounts: Sequence[Ma
         "security": instruction.security,
         "hosts": [name for name, _ in site.settings.hosts],
         "platform": str(state.config.platform),
-        "mounts": list(mounts),
+        "mounts": [each.meaning for each in mounts],
+        "limits": [[limit.name, limit.soft, limit.hard] for limit in site.settings.limits],
+        "shm_size": site.settings.shm_size,
     }
     environment = {**state.environment, **proxy_environment(site.settings.arguments)}
     created_by = f"RUN {_with_arguments(state, arguments)} # buildkit"
-    return Prepared(arguments, environment, created_by, cache_key("RUN", state.chain, meaning))
+    return Prepared(arguments, environment, created_by, cache_key("RUN", state.chain, meaning), mounts)
 
 
 def cached(site: Site, state: BuildState, prepared: Prepared) -> BuildState | None:
@@ -73,28 +83,26 @@ def cached(site: Site, state: BuildState, prepared: Prepared) -> BuildState | No
     return recall(site, state, prepared.created_by, prepared.key)
 
 
-def run(
-    site: Site, state: BuildState, instruction: Run, prepared: Prepared, step: Step, *, mounts: tuple[Mount, ...] = ()
-) -> BuildState:
+def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, step: Step) -> BuildState:
     """Run the command and give the state with its layer.
 
     Raises:
         RunError: the command ended with a status other than 0.
+        StepError: a secret or an SSH agent that it requires was not given.
         IsolationError: there is no way to run it here.
     """
     machine = site.machine()
     tree = site.trees.tree(state.layers)
-    process = Process(
-        prepared.arguments,
-        prepared.environment,
-        cwd=state.working_dir,
-        user=user_of(site, state),
-        network=_network(site, instruction),
-        security="insecure" if instruction.security == "insecure" else "sandbox",
-        mounts=mounts,
-        hosts=site.settings.hosts,
-    )
     with contextlib.ExitStack() as stack:
+        made = mounted(
+            site,
+            machine,
+            prepared.mounts,
+            script=instruction.script,
+            environment=prepared.environment,
+            step=step,
+        )
+        process = _process(site, state, instruction, prepared, stack.enter_context(made))
         root = stack.enter_context(machine.root(state.layers, tree, process.mounts))
         ended = machine.runtime.run(process, root.path, lambda data: site.listener(Output(step, data)))
         if ended.code:
@@ -103,6 +111,40 @@ def run(
         if result.chain is not None:
             root.keep(result.chain)
     return result
+
+
+def _process(site: Site, state: BuildState, instruction: Run, prepared: Prepared, made: Mounted) -> Process:
+    process = Process(
+        prepared.arguments,
+        made.environment,
+        cwd=state.working_dir,
+        user=user_of(site, state),
+        network=_network(site, instruction),
+        security="insecure" if instruction.security == "insecure" else "sandbox",
+        mounts=made.mounts,
+        hosts=site.settings.hosts,
+        limits=site.settings.limits,
+    )
+    return replace(process, shm_size=site.settings.shm_size) if site.settings.shm_size else process
+
+
+def _check_allowed(site: Site, instruction: Run) -> None:
+    """Refuse what takes more of the machine than steps have unless the user allowed it.
+
+    Raises:
+        StepError: the first such thing.
+    """
+    allowed = site.settings.allowed
+    if instruction.security == "insecure" and "security.insecure" not in allowed:
+        raise StepError("RUN --security=insecure is not allowed", hint="allow it with --allow security.insecure")
+    if instruction.network == "host" and site.settings.network == "none" and "network.host" not in allowed:
+        hint = "the build has --network=none; allow it with --allow network.host"
+        raise StepError("RUN --network=host is not allowed", hint=hint)
+    for device in instruction.devices:
+        name, _, required = device.partition(",")
+        if "required" in required:
+            raise StepError(f"RUN --device={name} is required, and steps get no devices")
+        site.listener(Warned("Device", f"steps get no devices: {name} is left out", instruction.where))
 
 
 def _network(site: Site, instruction: Run) -> Network:

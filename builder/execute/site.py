@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from builder.context.select import Files
     from builder.events import Listener
     from builder.execute.machine import Machine
+    from builder.execute.origin import NamedContexts
+    from builder.execute.secrets import Agent, Secret
     from builder.execute.state import BuildState
+    from builder.runtime.runtime import Limit
     from layers.image import Image
     from layers.mediatype import Compression
     from layers.store.layout import Layout
@@ -40,6 +43,18 @@ class Settings:
     arguments: Mapping[str, str] = field(default_factory=dict)
     """``--build-arg``."""
     labels: Mapping[str, str] = field(default_factory=dict)
+    secrets: Mapping[str, Secret] = field(default_factory=dict)
+    """``--secret``, by id."""
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    """``--ssh``, by id."""
+    shm_size: int = 0
+    """Bytes of a step's /dev/shm; 0 for the usual."""
+    limits: tuple[Limit, ...] = ()
+    """``--ulimit``."""
+    allowed: frozenset[str] = frozenset()
+    """``--allow``: what steps may ask for besides the usual, such as ``security.insecure``."""
+    fresh_stages: frozenset[str] = frozenset()
+    """``--no-cache-filter``: names, in lower case, of stages whose every step is carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,13 @@ class Site:
     """Gives the finished state of a stage that this one needs."""
     image: Callable[[str], Image]
     """Gives a base image by the name written in the Dockerfile."""
+    named: NamedContexts
+    """What stands in the place of stages and images."""
+    cache_mounts: Path
+    """Where the directories of cache mounts are kept."""
     memo_lock: threading.Lock = field(default_factory=threading.Lock)
+    copies_lock: threading.Lock = field(default_factory=threading.Lock)
+    """Held by who makes a copy for mounts, below ``scratch``."""
     clock: Callable[[], float] = time.time
 
     def now(self) -> float:

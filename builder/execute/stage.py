@@ -16,15 +16,16 @@ from builder.errors import BuildError, CancelledError, DockerfileError, StepErro
 from builder.events import Step, StepCached, reported
 from builder.execute import add, copy, run, workdir
 from builder.execute.config import configure
+from builder.execute.origin import Origin, context_origin, layers_origin
 from layers.errors import LayersError
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
+    from builder.errors import SourceRange
     from builder.execute.site import Site
     from builder.execute.state import BuildState
-    from layers.image import Layer
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 """What a variable's value may hold and no line of progress shall."""
@@ -73,12 +74,14 @@ class StageRun:
         site = self.site
         match instruction:
             case ins.Run():
-                ready = run.prepare(site, state, instruction)
+                mounts = functools.partial(self._origin, where=instruction.where, numbers=False)
+                ready = run.prepare(site, state, instruction, mounts)
                 return step(
                     lambda: run.cached(site, state, ready), lambda s: run.run(site, state, instruction, ready, s)
                 )
             case ins.Copy():
-                taken = copy.prepare(site, state, instruction, self._origin(instruction))
+                origin = self._origin(instruction.from_stage, where=instruction.where)
+                taken = copy.prepare(site, state, instruction, origin)
                 return step(
                     lambda: copy.cached(site, state, taken), lambda _: copy.copy(site, state, instruction, taken)
                 )
@@ -104,14 +107,18 @@ class StageRun:
         )
         return configure(state, replace(instruction, pairs=declared))
 
-    def _origin(self, instruction: ins.Copy) -> Sequence[Layer] | None:
-        """Give the layers that a COPY takes from; None for the build context."""
-        if not instruction.from_stage:
-            return None
-        source = self.plan.source(self.stage, instruction.from_stage, instruction.where)
-        if isinstance(source, Stage):
-            return self.site.stage(source.index).layers
-        return self.site.image(source).layers
+    def _origin(self, name: str | None, *, where: SourceRange, numbers: bool = True) -> Origin:
+        """Give what ``from`` names: a context of that name, else a stage or an image; without it the build context."""
+        site = self.site
+        if not name:
+            return context_origin(site)
+        source = self.plan.source(self.stage, name, where, numbers=numbers)
+        called, platform = (source.name or "", source.platform) if isinstance(source, Stage) else (source, None)
+        named = site.named.find(called, platform or self.plan.platform) if called else None
+        if named is not None and named.files is not None:
+            return Origin(named.files(), f'"{name}"')
+        found = site.stage(source.index) if isinstance(source, Stage) else site.image(source)
+        return layers_origin(site, found.layers, name)
 
     def _title(self, state: BuildState, instruction: ins.Instruction, position: str) -> str:
         """Give a step's name: its text with the values of those variables that are set, the others as written."""
@@ -129,7 +136,7 @@ class StageRun:
         carry_out: Callable[[Step], BuildState],
     ) -> BuildState:
         """Take the step's remembered result, or carry it out, and report which."""
-        known = recall()
+        known = None if (self.stage.name or "") in self.site.settings.fresh_stages else recall()
         step = Step(self.number(), title, instruction.where)
         if known is not None:
             self.site.listener(StepCached(step))

@@ -1,0 +1,370 @@
+"""The mounts of a RUN: what each shows, what of it the result depends on, and how it comes to its place.
+
+Reference: Dockerfile reference, "RUN --mount".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from builder.cache.mounts import CacheMounts
+from builder.context.context import LocalContext
+from builder.context.select import select
+from builder.errors import IsolationError, StepError
+from builder.events import Noted
+from builder.execute.copy import content_of
+from builder.execute.copyout import copy_out
+from builder.execute.secrets import AgentProxy
+from builder.runtime.runtime import Mount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from builder.cache.mounts import Sharing
+    from builder.context.select import Selected
+    from builder.dockerfile.heredoc import Heredoc
+    from builder.dockerfile.instructions import Run
+    from builder.dockerfile.mounts import RunMount
+    from builder.events import Step
+    from builder.execute.machine import Machine
+    from builder.execute.origin import Origin
+    from builder.execute.site import Site
+    from builder.execute.state import BuildState
+
+SCRIPTS = "/dev/pipes"
+"""Where a heredoc that is a script of its own lies."""
+_SECRET_MODE = 0o400
+_AGENT_MODE = 0o600
+_CACHE_MODE = 0o755
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Wanted:
+    """A mount before it is made."""
+
+    mount: RunMount
+    target: str
+    """Absolute and cleaned; "" where there is no file, only a variable."""
+    origin: Origin | None = None
+    selected: Selected | None = None
+    content: str = ""
+    """The digest of all that is selected."""
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """What of it a step's result depends on: content, never whose secret or which cache it was."""
+        mount = self.mount
+        meaning: dict[str, Any] = {"type": mount.type, "target": self.target}
+        match mount.type:
+            case "secret":
+                return meaning | {"id": mount.secret_id, "env": mount.env, "required": mount.required, **self._owner}
+            case "ssh":
+                return meaning | {"id": mount.id or "default", "required": mount.required, **self._owner}
+            case "tmpfs":
+                return meaning | {"size": mount.size, "readonly": mount.readonly}
+        return meaning | {"readonly": mount.readonly, "content": self.content}
+
+    @property
+    def _owner(self) -> dict[str, int | None]:
+        return {"uid": self.mount.uid, "gid": self.mount.gid, "mode": self.mount.mode}
+
+
+@dataclass(frozen=True, slots=True)
+class Mounted:
+    """What a RUN's process gets of its mounts."""
+
+    mounts: tuple[Mount, ...]
+    environment: Mapping[str, str]
+    """The step's own with what secrets and agents add."""
+
+
+def prepare_mounts(
+    site: Site, state: BuildState, instruction: Run, origin: Callable[[str | None], Origin]
+) -> tuple[Wanted, ...]:
+    """Look up what the mounts of a RUN show, in the order in which they are made.
+
+    Args:
+        site: what the build works with.
+        state: what the step sees.
+        instruction: the RUN, expanded.
+        origin: gives what ``from`` names; for None the build context.
+
+    Raises:
+        ContextError: a source is missing.
+        StepError: a target is the root, or a source cannot be mounted.
+    """
+    plain, private = [], []
+    agents = 0
+    for mount in instruction.mounts:
+        if mount.type == "secret":
+            target = mount.secret_target
+            private.append(Wanted(mount, "" if target is None else _absolute(target, state.working_dir)))
+        elif mount.type == "ssh":
+            target = mount.target or f"/run/buildkit/ssh_agent.{agents}"
+            agents += 1
+            private.append(Wanted(mount, _absolute(target, state.working_dir)))
+        else:
+            plain.append(_plain(site, state, mount, origin))
+    # Outer directories before inner ones; of several with one target the last counts.
+    plain = list({each.target: each for each in plain}.values())
+    return (*sorted(plain, key=lambda each: each.target), *private)
+
+
+def _plain(site: Site, state: BuildState, mount: RunMount, origin: Callable[[str | None], Origin]) -> Wanted:
+    target = _absolute(mount.target, state.working_dir)
+    if mount.type == "tmpfs" or (mount.type == "cache" and mount.from_stage is None):
+        return Wanted(mount, target)
+    source = origin(mount.from_stage)
+    (selected,) = select(
+        source.files, [mount.source or "/"], wildcards=False, explain=source.explain, place=source.title
+    )
+    kinds = {"bind": ("directory", "file"), "cache": ("directory",)}[mount.type]
+    if selected.entry.kind not in kinds:
+        raise StepError(f'mount source "{mount.source}" in {source.title} is no {" and no ".join(kinds)}')
+    return Wanted(mount, target, source, selected, content_of(site, [selected]))
+
+
+def _absolute(target: str, working_dir: str) -> str:
+    path = posixpath.normpath(posixpath.join("/", working_dir, target)).replace("//", "/")
+    if path == "/":
+        raise StepError(f'invalid mount target "{target}"', hint="name a directory below the root")
+    return path
+
+
+@contextlib.contextmanager
+def mounted(
+    site: Site,
+    machine: Machine,
+    wanted: Sequence[Wanted],
+    *,
+    script: Heredoc | None,
+    environment: Mapping[str, str],
+    step: Step,
+) -> Iterator[Mounted]:
+    """Make the mounts of a RUN and a heredoc's script ready for as long as the ``with`` block lasts.
+
+    Raises:
+        StepError: a secret or agent that is required was not given.
+        IsolationError: something cannot be mounted.
+    """
+    with contextlib.ExitStack() as stack:
+        maker = _Maker(site, machine, stack, step)
+        mounts = [maker.script(script)] if script is not None else []
+        caches = maker.caches([each for each in wanted if each.mount.type == "cache"])
+        variables = dict(environment)
+        for each in wanted:
+            match each.mount.type:
+                case "bind":
+                    mounts.append(maker.bind(each))
+                case "cache":
+                    mounts.append(Mount(each.target, source=caches[each], readonly=each.mount.readonly))
+                case "tmpfs":
+                    size = each.mount.size or None
+                    mounts.append(Mount(each.target, "tmpfs", size=size, readonly=each.mount.readonly))
+                case "secret":
+                    mounts += maker.secret(each, variables)
+                case "ssh":
+                    mounts += maker.agent(each, variables)
+        yield Mounted(tuple(mounts), variables)
+
+
+class _Maker:
+    """Makes the mounts of one step; all of them go with ``stack``."""
+
+    def __init__(self, site: Site, machine: Machine, stack: contextlib.ExitStack, step: Step) -> None:
+        self._site = site
+        self._machine = machine
+        self._stack = stack
+        self._step = step
+        self._private: Path | None = None
+        self._count = 0
+
+    def script(self, script: Heredoc) -> Mount:
+        """Give the directory with a heredoc's script."""
+        directory = self._new("pipes")
+        directory.mkdir()
+        directory.chmod(0o755)
+        path = directory / script.name
+        path.write_bytes(script.body.encode("utf-8", "surrogateescape"))
+        path.chmod(0o755)
+        return Mount(SCRIPTS, source=directory, readonly=True)
+
+    def bind(self, wanted: Wanted) -> Mount:
+        """Give the mount of a directory or file; what a step writes there is thrown away."""
+        origin, selected, readonly = wanted.origin, wanted.selected, wanted.mount.readonly
+        assert origin is not None
+        assert selected is not None
+        directory = selected.entry.kind == "directory"
+        if origin.layers is not None:
+            source = self._stack.enter_context(self._machine.shown(origin.layers))
+            source = _below(source, selected.path)
+        else:
+            source = self._context_source(wanted, origin, selected)
+            if directory and not readonly:
+                source = self._stack.enter_context(self._machine.discarding([source]))
+            elif not readonly:
+                source = self._own_copy(selected)
+        return Mount(wanted.target, source=source, readonly=readonly, directory=directory)
+
+    def _context_source(self, wanted: Wanted, origin: Origin, selected: Selected) -> Path:
+        """Give a context's files as a step may see them: not those of an ignore file, and all of root."""
+        files = origin.files
+        if isinstance(files, LocalContext) and files.ignore is None:
+            path = _below(files.root.resolve(), selected.path)
+            if path.resolve() == path and _belongs_to_root(path):
+                return path
+        with self._site.copies_lock:
+            copy = self._site.scratch / f"mount-{selected.entry.kind}-{wanted.content}"
+            if not copy.exists():
+                copy_out(selected, _made(copy), same_owner=self._ids_are_many)
+        return copy if selected.entry.kind == "directory" else copy / os.fsdecode(selected.name)
+
+    def _own_copy(self, selected: Selected) -> Path:
+        directory = _made(self._site.scratch / f"own-{self._step.number}-{self._next()}")
+        copy_out(selected, directory, same_owner=self._ids_are_many)
+        return directory / os.fsdecode(selected.name)
+
+    def caches(self, wanted: Sequence[Wanted]) -> dict[Wanted, Path]:
+        """Give the directories of cache mounts.
+
+        All steps ask for several in one order, lest two wait for each other; a cache mounted twice is asked for once.
+        """
+        store = CacheMounts(self._site.cache_mounts / self._machine.isolation.namespace.kind)
+        namespace = self._site.settings.arguments.get("BUILDKIT_CACHE_MOUNT_NS", "")
+        by_name: dict[str, list[Wanted]] = {}
+        for each in wanted:
+            name = f"{namespace}/{each.mount.id or posixpath.normpath(each.mount.target)}"
+            if each.selected is not None:
+                name += f" {each.content}"
+            by_name.setdefault(name, []).append(each)
+        found: dict[Wanted, Path] = {}
+        for name, those in sorted(by_name.items()):
+            sharing = max((each.mount.sharing for each in those), key=["shared", "private", "locked"].index)
+            path = self._cache(store, name, sharing, those[0])
+            found |= dict.fromkeys(those, path)
+        return found
+
+    def _cache(self, store: CacheMounts, name: str, sharing: str, wanted: Wanted) -> Path:
+        mount, told = wanted.mount, False
+
+        def make(directory: Path) -> None:
+            if wanted.selected is not None:
+                copy_out(wanted.selected, directory, same_owner=self._ids_are_many)
+            if wanted.selected is None or (mount.uid, mount.gid, mount.mode) != (None, None, None):
+                self._own(directory, mount, _CACHE_MODE)
+
+        def wait() -> None:
+            nonlocal told
+            if self._machine.stopped.is_set():
+                raise StepError(f"the build was ended while it waited for the cache of {wanted.target}")
+            if not told:
+                self._site.listener(Noted(self._step, f"waiting for the cache of {wanted.target}"))
+                told = True
+
+        kind: Sharing = "locked" if sharing == "locked" else "private" if sharing == "private" else "shared"
+        try:
+            return self._stack.enter_context(store.use(name, kind, make=make, wait=wait))
+        except OSError as error:
+            raise StepError(f"cannot make the cache of {wanted.target}: {error.strerror}") from error
+
+    def secret(self, wanted: Wanted, environment: dict[str, str]) -> list[Mount]:
+        """Give the mount of a secret's file and set its variable; nothing for one that is not given.
+
+        Raises:
+            StepError: it is required and not given, or cannot be read.
+        """
+        mount = wanted.mount
+        name = mount.secret_id
+        secret = self._site.settings.secrets.get(name)
+        if secret is None:
+            if mount.required:
+                raise StepError(f"secret {name}: not found", hint=f"give it with --secret id={name},src=FILE")
+            return []
+        value = secret.read(name)
+        if mount.env is not None:
+            if b"\0" in value:
+                raise StepError(f"secret {name} has a zero byte, which no variable can hold")
+            environment[mount.env or name] = value.decode("utf-8", "surrogateescape")
+        if not wanted.target:
+            return []
+        path = self._new("secret")
+        path.write_bytes(value)
+        self._own(path, mount, _SECRET_MODE)
+        return [Mount(wanted.target, source=path, readonly=True, directory=False)]
+
+    def agent(self, wanted: Wanted, environment: dict[str, str]) -> list[Mount]:
+        """Give the mount of an SSH agent's socket and set SSH_AUTH_SOCK; nothing for one that is not given.
+
+        Raises:
+            StepError: it is required and not given.
+        """
+        mount = wanted.mount
+        name = mount.id or "default"
+        agent = self._site.settings.agents.get(name)
+        if agent is None:
+            if mount.required:
+                hint = f"give it with --ssh {name}" + ("" if name == "default" else "=SOCKET")
+                raise StepError(f"ssh agent {name}: not found", hint=hint)
+            return []
+        environment.setdefault("SSH_AUTH_SOCK", wanted.target)
+        if agent.raw:
+            return [Mount(wanted.target, source=agent.socket, directory=False)]
+        path = self._new("agent")
+        self._stack.enter_context(AgentProxy(path, agent.socket))
+        self._own(path, mount, _AGENT_MODE)
+        return [Mount(wanted.target, source=path, directory=False)]
+
+    def _own(self, path: Path, mount: RunMount, mode: int) -> None:
+        """Give a new file or directory the owner and mode that were asked for."""
+        if self._ids_are_many:
+            try:
+                os.chown(path, mount.uid or 0, mount.gid or 0)
+            except OSError as error:
+                message = f"the mount at {mount.target} cannot belong to {mount.uid or 0}:{mount.gid or 0}"
+                raise IsolationError(f"{message}: {error.strerror}") from error
+        path.chmod(mode if mount.mode is None else mount.mode)
+
+    @property
+    def _ids_are_many(self) -> bool:
+        return self._machine.isolation.namespace.kind != "single"
+
+    def _new(self, kind: str) -> Path:
+        """Give a path in memory that nobody else sees."""
+        if self._private is None:
+            self._private = self._stack.enter_context(self._machine.private())
+        return self._private / f"{kind}-{self._next()}"
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+
+def _below(directory: Path, path: bytes) -> Path:
+    return directory / os.fsdecode(path) if path else directory
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(0o700)
+    return directory
+
+
+def _belongs_to_root(path: Path) -> bool:
+    """Tell whether a directory tree is owned as files of a context are shown: by root, in the step's ids."""
+    info = path.lstat()
+    if info.st_uid or info.st_gid:
+        return False
+    waiting = [os.fsencode(path)] if path.is_dir() else []
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                info = entry.stat(follow_symlinks=False)
+                if info.st_uid or info.st_gid:
+                    return False
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+    return True
