@@ -57,7 +57,7 @@ def remove_directory(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     if directory.exists():
         subprocess.run(command("own", directory, empty_directory), check=True)
-        directory.rmdir()
+        shutil.rmtree(directory)
 
 
 def empty_directory(directory: Path) -> None:

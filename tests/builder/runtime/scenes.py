@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import BuildError, CancelledError
-from builder.runtime import ladder, runc, userns
+from builder.runtime import ladder, proot, runc, userns
 from builder.runtime.runtime import Limit, Mount, Process, ResolvedUser
 
 if TYPE_CHECKING:
@@ -373,7 +373,8 @@ def choosing(directory: Path, isolation: str) -> Any:
 
 def without_programs(directory: Path) -> Any:
     """Choose on a machine that has no runtime installed."""
-    vars(runc)["find_program"] = lambda _name: None  # this process ends with the scene
+    for module in (runc, proot):
+        vars(module)["find_program"] = lambda _name: None  # this process ends with the scene
     return choosing(directory, "auto")
 
 
