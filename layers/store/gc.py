@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from layers import mediatype
 from layers.config import ImageConfig, chain_ids
 from layers.digest import Digest
-from layers.errors import InvalidError, NotFoundError
+from layers.errors import BusyError, InvalidError, NotFoundError
 from layers.image import read_document
 from layers.jsonread import parse_object
 from layers.model import Descriptor, IndexManifest, Manifest
@@ -125,6 +125,15 @@ def collect(layout: Layout, *, keep: Collection[Digest] = (), wait: float | None
         dead.sort(key=lambda digest: (layout.blobs.size(digest), digest))
         size = sum(layout.blobs.delete(digest) for digest in dead)
         return Collected(tuple(dead), size + _sweep_side(layout, live) + _sweep_temporary(layout.root / "tmp"))
+
+
+def sweep(layout: Layout) -> int:
+    """Delete temporary files that killed processes have left, unless somebody is using the store; give their bytes."""
+    try:
+        with layout.lock.exclusive(wait=0):
+            return _sweep_temporary(layout.root / "tmp")
+    except BusyError:
+        return 0
 
 
 def remove(layout: Layout, text: str, *, force: bool = False) -> Removed:

@@ -157,6 +157,19 @@ def test_what_a_killed_build_left_goes_and_what_is_fresh_stays(layout: Layout) -
     assert [fresh] == list((layout.root / "tmp").iterdir())
 
 
+def test_sweeping_waits_for_nobody(layout: Layout) -> None:
+    """While a build is at work nothing is swept: what is old may still be written to."""
+    old = layout.root / "tmp" / "old"
+    old.parent.mkdir(exist_ok=True)
+    old.write_bytes(b"12345")
+    os.utime(old, (0, 0))
+
+    with layout.using():
+        assert 0 == gc.sweep(layout)
+    assert 5 == gc.sweep(layout)
+    assert not old.exists()
+
+
 def test_files_that_are_nobodys_blobs_are_left_alone(layout: Layout) -> None:
     stranger = layout.root / "blobs" / "sha256" / "README"
     stranger.write_text("?")
