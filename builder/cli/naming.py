@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from builder.cli import common as opt
-from builder.cli.stored import open_layout
+from builder.cli.stored import open_layout, owners
 from layers.errors import BusyError, InvalidError, LayersError, NotFoundError
 from layers.image import Image
 from layers.reference import Reference
@@ -69,8 +69,10 @@ def remove(layout: Layout, text: str, *, force: bool, prune: bool) -> None:
     """
     from layers.store import gc  # noqa: PLC0415 - tag needs none of it
 
-    found = layout.get(layout.resolve(text).descriptor.digest)
-    removed = gc.remove(layout, text, force=force)
+    digest = _whole(layout, text, force=force)
+    found = layout.get(digest)
+    by_name = layout.resolve(text).reference is not None
+    removed = gc.remove(layout, text if by_name else str(digest), force=force)
     for each in removed.untagged:
         print(f"Untagged: {each.familiar}")
     if removed.forgotten is None:
@@ -82,6 +84,21 @@ def remove(layout: Layout, text: str, *, force: bool, prune: bool) -> None:
     if isinstance(found, Image):
         for line in _deleted_layers(found, gone):
             print(f"Deleted: {line}")
+
+
+def _whole(layout: Layout, text: str, *, force: bool) -> Digest:
+    """Give the manifest that is meant: of an id that lists show for an index, the index.
+
+    Raises:
+        InvalidError: several indexes have the image, and this is not forced.
+    """
+    digest = layout.resolve(text).descriptor.digest
+    if any(each.descriptor.digest == digest for each in layout.images()):
+        return digest
+    indexes = owners(layout, digest)
+    if len(indexes) > 1 and not force:
+        raise InvalidError(f"{text} is in several images: {', '.join(each.short for each in indexes)}")
+    return indexes[0] if indexes else digest
 
 
 def sweep(layout: Layout) -> Collection[Digest]:

@@ -91,7 +91,7 @@ def fetch(layout: Layout, found: Image | Index, platform: Platform, lines: Layer
 
     image = found.image(platform) if isinstance(found, Index) else found
     check_layers(image.manifest, image.config)
-    if not platform.runs(image.platform):
+    if isinstance(found, Image) and not platform.runs(image.platform):
         text = f"image with reference {image.digest} is for {image.platform}, not for {platform}"
         if asked:
             raise NotFoundError(text)

@@ -162,7 +162,7 @@ def shared_layers(images: Sequence[Image]) -> set[Digest]:
 
 
 def rename(layout: Layout, name: Reference, descriptor: Descriptor) -> None:
-    """Let a name lead to an image; the one before stays without a name, unless it is the same image packed otherwise."""
+    """Let a name lead to an image; the one before stays without a name, but not where it is the same, packed anew."""
     before = dict(layout.names()).get(name)
     layout.tag(name, descriptor)
     if before is None or before.digest == descriptor.digest:
@@ -179,3 +179,14 @@ def _same_image(layout: Layout, first: Descriptor, second: Descriptor) -> bool:
         return False
     ids = {each.id if isinstance(each, Image) else each.digest for each in images}
     return len(ids) == 1
+
+
+def owners(layout: Layout, digest: Digest) -> list[Digest]:
+    """Give the kept indexes that list a manifest, themselves or through another index."""
+    from layers.store import gc  # noqa: PLC0415 - seldom
+
+    return [
+        each.descriptor.digest
+        for each in layout.images()
+        if each.descriptor.digest != digest and digest in gc.reachable(layout, [each.descriptor])
+    ]
