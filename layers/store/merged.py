@@ -96,7 +96,7 @@ class MergedFiles:
         source = self._tree.source(path)
         if source is None:
             return None
-        return self._trees.index(self._layers[source.layer]).contents.get(source.path)
+        return self._trees.contents(self._layers[source.layer]).get(source.path)
 
 
 class _Part:

@@ -13,7 +13,7 @@ from layers.errors import InvalidError
 from layers.mediatype import layer_compression
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from layers.changeset.tree import LayerIndex
     from layers.digest import Digest
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from layers.store.layout import Layout
 
 _KIND = "index"
+_KEPT_TREES = 8
+"""Trees that are remembered, the last ones used: a build with many layers would hold as many copies else."""
 
 
 class Trees:
@@ -29,6 +31,8 @@ class Trees:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._known: dict[Digest, Tree] = {}
+        self._contents: dict[Digest, Mapping[bytes, bytes]] = {}
+        self._written: tuple[Digest, LayerIndex] | None = None
         self._lock = threading.Lock()
 
     def tree(self, layers: Sequence[Layer]) -> Tree:
@@ -39,13 +43,34 @@ class Trees:
             while start and chains[start - 1] not in self._known:
                 start -= 1
             tree = self._known[chains[start - 1]] if start else Tree.empty()
-            for layer, chain in zip(layers[start:], chains[start:], strict=True):
+            for layer in layers[start:]:
                 tree = tree.apply(self.index(layer).entries)
-                self._known[chain] = tree
+            if layers:
+                self._remember(chains[-1], tree)
         return tree
+
+    def _remember(self, chain: Digest, tree: Tree) -> None:
+        self._known.pop(chain, None)
+        self._known[chain] = tree  # the one that was used last stands last
+        for oldest in list(self._known)[:-_KEPT_TREES]:
+            del self._known[oldest]
 
     def index(self, layer: Layer) -> LayerIndex:
         """Give what a layer holds: kept from an earlier time, or else read from its tar."""
+        digest, written = layer.descriptor.digest, self._written
+        if written is not None and written[0] == digest:
+            self._written = None  # steps look at the layer of the one before, and then no more
+            return written[1]
+        index = self._index(layer)
+        self._contents[digest] = index.contents
+        return index
+
+    def contents(self, layer: Layer) -> Mapping[bytes, bytes]:
+        """Give the files whose contents the index of a layer has."""
+        found = self._contents.get(layer.descriptor.digest)
+        return self.index(layer).contents if found is None else found
+
+    def _index(self, layer: Layer) -> LayerIndex:
         kept = self._layout.read_side(layer.descriptor.digest, _KIND)
         if kept is not None:
             with contextlib.suppress(InvalidError):  # of another version, or damaged: the layer itself tells
@@ -53,9 +78,11 @@ class Trees:
         compression = layer_compression(layer.descriptor.media_type)
         with layer.open() as blob, open_reader(blob, compression) as tar:
             index = index_layer(tar)
-        self.keep(layer.descriptor.digest, index)
+        self._layout.write_side(layer.descriptor.digest, _KIND, dump_index(index))
         return index
 
     def keep(self, blob: Digest, index: LayerIndex) -> None:
         """Keep the index of a layer that was just written."""
         self._layout.write_side(blob, _KIND, dump_index(index))
+        self._contents[blob] = index.contents
+        self._written = blob, index
