@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layers.changeset import tar
@@ -150,6 +150,7 @@ def test_damaged_compression_is_refused(
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
+@settings(max_examples=20)
 @given(nodes=layers(), sizes=st.lists(st.integers(0, 3_000_000), max_size=4))
 def test_the_number_of_threads_does_not_matter(compression: Compression, nodes: list[Node], sizes: list[int]) -> None:
     """The same changes give the same bytes, whoever compresses them."""
