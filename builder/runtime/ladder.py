@@ -1,7 +1,8 @@
 """Find the best way this machine has to run a step: each is really tried, and the choice can be told.
 
 From the best to the least: runc with a range of ids (root, or /etc/subuid), runc with one id and pretended owners,
-chroot where a container's root may neither mount nor unshare, proot where there is no root at all.
+chroot where a container's root may neither mount nor unshare, proot where there is no root at all. What has worked is
+remembered until the machine is started anew or changes.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from builder.errors import BuildError, IsolationError
 from builder.runtime.chroot import Chroot
 from builder.runtime.keeper import Keeper
 from builder.runtime.proot import Proot
+from builder.runtime.remembered import Remembered
 from builder.runtime.rootfs import StepRoot
 from builder.runtime.roots import DirectoryRoots, OverlayRoots
 from builder.runtime.runc import NOT_FOUND, Runc
@@ -38,7 +40,8 @@ CHOICES = ("auto", "runc", "crun", "chroot", "proot")
 
 _NOTHING = Process(("/.pybuild-probe",))
 """A program that no root file system has: "not found" is the answer of a runtime that does all but run it."""
-_TRUE = Process(("/bin/true",))
+_WHO = Process(("/bin/sh", "-c", "exec id -u"), {"PATH": os.defpath})
+"""Something that the machine itself has, and that asks who it is: where that works, tracing works."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,13 @@ class Isolation:
     """The way that was chosen; leave the ``with`` block to end all that runs and remove what is temporary."""
 
     def __init__(
-        self, way: _Way, namespace: Namespace | None, keeper: Keeper, scratch: Path, attempts: tuple[Attempt, ...]
+        self,
+        way: _Way,
+        namespace: Namespace | None,
+        keeper: Keeper,
+        scratch: Path,
+        attempts: tuple[Attempt, ...],
+        remembered: Remembered,
     ) -> None:
         self.runtime = way.runtime
         self.mounting = way.overlay
@@ -83,6 +92,7 @@ class Isolation:
         """It is removed in the end, also when this process is killed."""
         self._way = way
         self._keeper = keeper
+        self._remembered = remembered
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -123,6 +133,8 @@ class Isolation:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, IsolationError):
+            self._remembered.forget()
         self.close()
 
 
@@ -139,21 +151,25 @@ def choose(isolation: str, directory: Path) -> Isolation:
         raise IsolationError(f"unknown isolation: {isolation}", hint=f"choose one of {', '.join(CHOICES)}")
     attempts: list[Attempt] = []
     namespace = None
+    directory.mkdir(parents=True, exist_ok=True)
+    remembered = Remembered(directory.with_name(f"{directory.name}-works"))
     if isolation not in {"chroot", "proot"}:
         try:
             namespace = enter()
         except IsolationError as error:
             attempts.append(Attempt("namespaces", _told(error)))
-    directory.mkdir(parents=True, exist_ok=True)
     keeper = Keeper()
     scratch = Path(tempfile.mkdtemp(prefix="run-", dir=directory))
     try:
         keeper.remove_afterwards(scratch)
         for way in _ways(isolation, namespace, keeper, scratch, attempts):
-            answer = _try(way, scratch, namespace)
+            known = remembered.works(way.name)
+            answer = "" if known else _try(way, scratch, namespace)
             attempts.append(Attempt(way.name, answer))
             if not answer:
-                return Isolation(way, namespace, keeper, scratch, tuple(attempts))
+                if not known:
+                    remembered.add(way.name)
+                return Isolation(way, namespace, keeper, scratch, tuple(attempts), remembered)
     except BaseException:
         _drop(keeper, scratch)
         raise
@@ -231,8 +247,8 @@ def _try(way: _Way, scratch: Path, namespace: Namespace | None) -> str:
     said = bytearray()
     try:
         if isinstance(way.runtime, Proot):
-            # It looks for the program before it traces.
-            done, expected = way.runtime.run(_TRUE, Path("/"), said.extend), 0
+            # It looks for the program before it traces, so there has to be one.
+            done, expected = way.runtime.run(_WHO, Path("/"), said.extend), 0
         elif way.overlay and namespace is not None:
             with StepRoot((), scratch, userxattr=not namespace.initial, devices=False) as step:
                 done, expected = way.runtime.run(_NOTHING, step.root, said.extend), NOT_FOUND

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import IsolationError
-from builder.runtime import spec
+from builder.runtime import spec, syscalls
 from builder.runtime.keeper import Command
 from builder.runtime.runtime import Exit
 from builder.runtime.userns import find_program
@@ -48,12 +47,11 @@ class Runc:
         self.guards_devices = sandbox.guards_devices
         self._keeper = keeper
         self._scratch = scratch
-        self._state = scratch / "state"
-        self._program = (path, "--root", str(self._state))
+        self._program = path
 
     def limited_to(self, sandbox: spec.Sandbox) -> Runc:
         """Give the same runtime for a machine that allows less."""
-        return Runc(self._program[0], sandbox, self._keeper, self._scratch)
+        return Runc(self._program, sandbox, self._keeper, self._scratch)
 
     def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
         """Run a process in a container; see :class:`builder.runtime.runtime.Runtime`."""
@@ -71,7 +69,7 @@ class Runc:
             ended = self._keeper.run(self._command(bundle), pass_on)
             seconds = time.monotonic() - start
             if ended.error:
-                raise IsolationError(f"{self._program[0]} cannot be executed: {os.strerror(ended.error)}")
+                raise IsolationError(f"{self._program} cannot be executed: {os.strerror(ended.error)}")
             return _exit(ended, seconds, _read_error(bundle / "log"), bytes(tail))
 
     def _check_ids(self, process: Process) -> None:
@@ -86,12 +84,16 @@ class Runc:
 
     @contextlib.contextmanager
     def _bundle(self) -> Iterator[Path]:
+        """Give a directory in memory: the environment of a step may hold what belongs on no disk."""
         path = Path(tempfile.mkdtemp(prefix="step-", dir=self._scratch))
         try:
-            yield path
+            syscalls.mount("tmpfs", str(path), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=700")
+            try:
+                yield path
+            finally:
+                syscalls.unmount(str(path))
         finally:
-            shutil.rmtree(path, ignore_errors=True)
-            shutil.rmtree(self._state / path.name, ignore_errors=True)
+            path.rmdir()
 
     def _write_config(self, process: Process, rootfs: Path, bundle: Path) -> None:
         etc = {"hosts": bundle / "hosts", "resolv.conf": bundle / "resolv.conf"}
@@ -106,22 +108,22 @@ class Runc:
 
     def _command(self, bundle: Path) -> Command:
         log = ("--log", str(bundle / "log"), "--log-format", "json")
-        program = (*self._program, *log)
+        program = (self._program, "--root", str(bundle / "state"))
         container = ("--bundle", str(bundle), bundle.name)
         pid_file = ""
         if self.name == "crun":
             options = () if self.sandbox.cgroups else ("--cgroup-manager", "disabled")
-            arguments = (*program, *options, "run", *container)
+            arguments = (*program, *log, *options, "run", *container)
         else:
             # Detached, runc hands on our pipe as it is; else it copies output and errors each at its own pace.
             pid_file = str(bundle / "pid")
             rootless = f"--rootless={str(not self.sandbox.cgroups).lower()}"
-            arguments = (*program, rootless, "run", "--detach", "--pid-file", pid_file, *container)
+            arguments = (*program, *log, rootless, "run", "--detach", "--pid-file", pid_file, *container)
         return Command(
             arguments=arguments,
             environment={"PATH": os.defpath},
             pid_file=pid_file,
-            cleanup=(*self._program, "delete", "--force", bundle.name) if self.sandbox.cgroups else (),
+            cleanup=(*program, "delete", "--force", bundle.name) if self.sandbox.cgroups else (),
         )
 
 
