@@ -6,7 +6,6 @@ import shutil
 import tempfile
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,43 +13,17 @@ from builder.errors import IsolationError
 from builder.runtime import syscalls
 from builder.runtime.overlay import overlay
 from builder.runtime.unpacked import Unpacked
-from layers.changeset.diff import diff_upper
 from layers.config import chain_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from builder.runtime.ladder import Isolation
-    from builder.runtime.rootfs import StepRoot
+    from builder.runtime.roots import Root
     from builder.runtime.runtime import Mount, Runtime
-    from layers.changeset.entry import Change
     from layers.changeset.tree import Tree
-    from layers.digest import Digest
     from layers.image import Layer
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """A step's root file system while it is mounted."""
-
-    step: StepRoot
-    tree: Tree
-    unpacked: Unpacked
-    parent: Digest | None
-
-    @property
-    def path(self) -> Path:
-        """Where it is mounted."""
-        return self.step.root
-
-    def changes(self) -> Iterator[Change]:
-        """Give what the step did, once it has ended."""
-        self.step.unmount()
-        return diff_upper(self.step.upper, self.tree, userxattr=self.unpacked.userxattr)
-
-    def keep(self, chain: Digest) -> None:
-        """Keep what the step did as the directory of ``chain``, for the steps on top of it."""
-        self.unpacked.keep_upper(self.step.upper, chain, self.parent)
 
 
 class Machine:
@@ -60,41 +33,44 @@ class Machine:
         self.isolation = isolation
         self.stopped = threading.Event()
         """Set once :meth:`stop` was called."""
-        self._unpacked = Unpacked(unpacked, isolation.namespace)
+        self._unpacked = unpacked
+        self._roots = isolation.roots(unpacked)
 
     @property
     def runtime(self) -> Runtime:
         """Who runs the processes."""
         return self.isolation.runtime
 
-    @contextmanager
-    def root(self, layers: Sequence[Layer], tree: Tree, mounts: Iterable[Mount]) -> Iterator[Root]:
-        """Mount these layers, oldest first, as the root file system of one step.
+    @property
+    def many_ids(self) -> bool:
+        """Whether files can belong to several users."""
+        return self.isolation.namespace.kind != "single"
+
+    def root(self, layers: Sequence[Layer], tree: Tree, mounts: Iterable[Mount]) -> AbstractContextManager[Root]:
+        """Open the root file system of one step, made of these layers, oldest first, which hold ``tree``.
 
         Raises:
-            IsolationError: the layers cannot be mounted.
+            IsolationError: it cannot be made here.
             LayersError: the layers cannot be unpacked.
         """
-        chains = chain_ids(tuple(layer.diff_id for layer in layers))
-        lowers = self._unpacked.lower_directories(layers, chains)
-        with self.isolation.root(lowers, mounts) as step:
-            yield Root(step, tree, self._unpacked, chains[-1] if chains else None)
+        return self._roots.open(layers, chain_ids(tuple(layer.diff_id for layer in layers)), tree, mounts)
 
     @contextmanager
     def shown(self, layers: Sequence[Layer]) -> Iterator[Path]:
-        """Show these layers, oldest first, as one directory; what is written there is thrown away.
+        """Show these layers, oldest first, as one directory, where it can be mounted; what is written is thrown away.
 
         Raises:
             IsolationError: the layers cannot be mounted.
             LayersError: the layers cannot be unpacked.
         """
         chains = chain_ids(tuple(layer.diff_id for layer in layers))
-        with self.discarding(self._unpacked.lower_directories(layers, chains)) as path:
+        unpacked = Unpacked(self._unpacked, self.isolation.namespace)
+        with self.discarding(unpacked.lower_directories(layers, chains)) as path:
             yield path
 
     @contextmanager
     def discarding(self, lowers: Sequence[Path]) -> Iterator[Path]:
-        """Show directories, the top one first, as one; what is written there is thrown away.
+        """Show directories, the top one first, as one, where it can be mounted; what is written is thrown away.
 
         Raises:
             IsolationError: they cannot be mounted.
@@ -110,7 +86,7 @@ class Machine:
                 made / "root",
                 upper=made / "upper",
                 work=made / "work",
-                userxattr=self._unpacked.userxattr,
+                userxattr=not self.isolation.namespace.initial,
                 devices=self.runtime.guards_devices,
             )
             try:
@@ -120,12 +96,17 @@ class Machine:
 
     @contextmanager
     def private(self) -> Iterator[Path]:
-        """Give a directory in memory that nobody outside the build's mount namespace sees: no disk holds its files.
+        """Give a directory for what no image shall hold, such as secrets; it goes with all that is in it.
+
+        Where this process has a mount namespace of its own it is in memory, and nobody outside sees it.
 
         Raises:
             IsolationError: none can be mounted.
         """
         with self._directory("private-") as made:
+            if self.runtime.name not in {"runc", "crun"}:
+                yield made
+                return
             try:
                 syscalls.mount("tmpfs", str(made), "tmpfs", syscalls.MS_NOSUID | syscalls.MS_NODEV, b"mode=700")
             except OSError as error:

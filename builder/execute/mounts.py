@@ -200,19 +200,19 @@ class _Maker:
         assert origin is not None
         assert selected is not None
         directory = selected.entry.kind == "directory"
-        if origin.layers is not None:
-            source = self._stack.enter_context(self._machine.shown(origin.layers))
-            source = _below(source, selected.path)
+        if origin.layers is not None and self._machine.isolation.mounting:
+            source = _below(self._stack.enter_context(self._machine.shown(origin.layers)), selected.path)
+        elif readonly:
+            source = self._source(wanted, origin, selected)
+        elif directory and self._machine.isolation.mounting:
+            lower = self._source(wanted, origin, selected)
+            source = self._stack.enter_context(self._machine.discarding([lower]))
         else:
-            source = self._context_source(wanted, origin, selected)
-            if directory and not readonly:
-                source = self._stack.enter_context(self._machine.discarding([source]))
-            elif not readonly:
-                source = self._own_copy(selected)
+            source = self._own_copy(selected)
         return Mount(wanted.target, source=source, readonly=readonly, directory=directory)
 
-    def _context_source(self, wanted: Wanted, origin: Origin, selected: Selected) -> Path:
-        """Give a context's files as a step may see them: not those of an ignore file, and all of root."""
+    def _source(self, wanted: Wanted, origin: Origin, selected: Selected) -> Path:
+        """Give files as a step may see them: of a context not those that are ignored, and all of root."""
         files = origin.files
         if isinstance(files, LocalContext) and files.ignore is None:
             path = _below(files.root.resolve(), selected.path)
@@ -221,13 +221,13 @@ class _Maker:
         with self._site.copies_lock:
             copy = self._site.scratch / f"mount-{selected.entry.kind}-{wanted.content}"
             if not copy.exists():
-                copy_out(selected, _made(copy), same_owner=self._ids_are_many)
+                copy_out(selected, _made(copy), same_owner=self._machine.many_ids)
         return copy if selected.entry.kind == "directory" else copy / os.fsdecode(selected.name)
 
     def _own_copy(self, selected: Selected) -> Path:
         directory = _made(self._site.scratch / f"own-{self._step.number}-{self._next()}")
-        copy_out(selected, directory, same_owner=self._ids_are_many)
-        return directory / os.fsdecode(selected.name)
+        copy_out(selected, directory, same_owner=self._machine.many_ids)
+        return directory if selected.entry.kind == "directory" else directory / os.fsdecode(selected.name)
 
     def caches(self, wanted: Sequence[Wanted]) -> dict[Wanted, Path]:
         """Give the directories of cache mounts.
@@ -254,7 +254,7 @@ class _Maker:
 
         def make(directory: Path) -> None:
             if wanted.selected is not None:
-                copy_out(wanted.selected, directory, same_owner=self._ids_are_many)
+                copy_out(wanted.selected, directory, same_owner=self._machine.many_ids)
             if wanted.selected is None or (mount.uid, mount.gid, mount.mode) != (None, None, None):
                 self._own(directory, mount, _CACHE_MODE)
 
@@ -321,17 +321,13 @@ class _Maker:
 
     def _own(self, path: Path, mount: RunMount, mode: int) -> None:
         """Give a new file or directory the owner and mode that were asked for."""
-        if self._ids_are_many:
+        if self._machine.many_ids:
             try:
                 os.chown(path, mount.uid or 0, mount.gid or 0)
             except OSError as error:
                 message = f"the mount at {mount.target} cannot belong to {mount.uid or 0}:{mount.gid or 0}"
                 raise IsolationError(f"{message}: {error.strerror}") from error
         path.chmod(mode if mount.mode is None else mount.mode)
-
-    @property
-    def _ids_are_many(self) -> bool:
-        return self._machine.isolation.namespace.kind != "single"
 
     def _new(self, kind: str) -> Path:
         """Give a path in memory that nobody else sees."""

@@ -175,7 +175,7 @@ def test_interrupting_ends_everything_at_once(kind: str, marker: str) -> None:
     result = inside(kind, scenes.interrupted, marker)
 
     assert [] == result["left"]
-    assert [["state"], []] == result["rest"]
+    assert [] == result["rest"]
     assert result["seconds"] < 10
     assert "fine\n" == result["after"]
     assert [] == result["scratch"]
