@@ -119,6 +119,8 @@ def load_index(data: bytes) -> LayerIndex:
 
 def _load(head: dict[str, Any], rest: bytes) -> LayerIndex:
     columns = []
+    if len(rest) != sum(head["columns"]):
+        raise ValueError("its columns have another length")
     for length in head["columns"]:
         columns.append(rest[:length])
         rest = rest[length:]
@@ -148,7 +150,7 @@ def _load(head: dict[str, Any], rest: bytes) -> LayerIndex:
     # tuple.__new__ on whole rows: Entry(...) would take three times as long
     entries: list[Entry] = list(map(functools.partial(tuple.__new__, Entry), rows))
     if len(entries) != head["count"]:
-        raise ValueError("its columns have another length")
+        raise ValueError("it has another number of entries")
     for number, major, minor in head["devices"]:
         entries[number] = entries[number]._replace(major=major, minor=minor)
     for number, xattrs in head["xattrs"]:
