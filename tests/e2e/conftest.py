@@ -55,7 +55,7 @@ def pybuild(place: Path) -> Pybuild:
     """The command line, with an empty store."""
     need("runc")
     home = place / "home"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     return Pybuild(place / "store", home)
 
 
