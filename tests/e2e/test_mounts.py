@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
-import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +13,7 @@ from tests.support.programs import Pybuild, need, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.e2e.conftest import Write
 
@@ -29,7 +27,8 @@ def paths(pybuild: Pybuild, name: str, layer: int = -1) -> set[str]:
 
 
 def test_a_cache_is_kept_between_builds_and_out_of_the_layer(based: Pybuild, write: Write) -> None:
-    text = "FROM busybox\nARG N\nRUN --mount=type=cache,target=/var/cache/app echo $N >> /var/cache/app/log && cat /var/cache/app/log > /out"
+    script = "echo $N >> /var/cache/app/log && cat /var/cache/app/log > /out"
+    text = f"FROM busybox\nARG N\nRUN --mount=type=cache,target=/var/cache/app {script}"
     context = write(text)
     based("-t", "a", "--build-arg", "N=1", context)
     done = based("-t", "a", "--build-arg", "N=2", "--progress=plain", context)
@@ -64,14 +63,17 @@ def test_a_cache_can_be_begun_with_files_of_a_stage_and_be_read_only(based: Pybu
 
 
 def test_parallel_steps_take_turns_with_a_locked_cache(based: Pybuild, write: Write) -> None:
-    step = "RUN --mount=type=cache,id=turns,target=/c,sharing=locked mkdir /c/busy && sleep 0.3 && rmdir /c/busy && touch /done"
+    step = (
+        "RUN --mount=type=cache,id=turns,target=/c,sharing=locked mkdir /c/x && sleep 0.3 && rmdir /c/x && touch /done"
+    )
     stages = "\n".join(f"FROM busybox AS s{n}\n{step}" for n in range(3))
     copies = "\n".join(f"COPY --from=s{n} /done /{n}" for n in range(3))
     based("-t", "a", write(f"{stages}\nFROM busybox\n{copies}"))
 
 
 def test_parallel_steps_have_a_private_cache_each(based: Pybuild, write: Write) -> None:
-    step = "RUN --mount=type=cache,id=own,target=/c,sharing=private test ! -e /c/busy && touch /c/busy && sleep 0.3 && rm /c/busy && touch /done"
+    script = "test ! -e /c/x && touch /c/x && sleep 0.3 && rm /c/x && touch /done"
+    step = f"RUN --mount=type=cache,id=own,target=/c,sharing=private {script}"
     stages = "\n".join(f"FROM busybox AS s{n}\n{step}" for n in range(2))
     copies = "\n".join(f"COPY --from=s{n} /done /{n}" for n in range(2))
     based("-t", "a", write(f"{stages}\nFROM busybox\n{copies}"))
@@ -168,7 +170,8 @@ def test_a_secret_is_a_file_of_root_and_nowhere_afterwards(based: Pybuild, write
         FROM busybox
         RUN --mount=type=secret,id=token test "$(stat -c %u:%g:%a /run/secrets/token)" = 0:0:400 \
             && grep -q "^correct horse" /run/secrets/token && ! echo x > /run/secrets/token
-        RUN --mount=type=secret,id=token,target=/etc/t,uid=33,gid=33,mode=0440 test "$(stat -c %u:%g:%a /etc/t)" = 33:33:440
+        RUN --mount=type=secret,id=token,target=/etc/t,uid=33,gid=33,mode=0440 \
+            test "$(stat -c %u:%g:%a /etc/t)" = 33:33:440
         RUN --mount=type=secret,id=token,env=TOKEN test "${#TOKEN}" = 28 && test ! -e /run/secrets
         RUN --mount=type=secret,id=token,env=T,target=t test "$T" = "$(cat /t)"
         RUN --mount=type=secret,id=absent test ! -e /run/secrets/absent
@@ -241,9 +244,6 @@ def agent(place: Path) -> Iterator[Path]:
         yield path
         assert process.stdin is not None
         process.stdin.close()
-
-
-LIST = r"printf '\0\0\0\1\13' | nc -w 2 local:$SSH_AUTH_SOCK | od -An -tx1 -N5"
 
 
 def test_an_agent_is_reached_and_has_the_owner_asked_for(based: Pybuild, write: Write, agent: Path) -> None:
