@@ -79,6 +79,7 @@ class Isolation:
         keeper: Keeper,
         scratch: Path,
         attempts: tuple[Attempt, ...],
+        *,
         remembered: Remembered,
     ) -> None:
         self.runtime = way.runtime
@@ -169,7 +170,7 @@ def choose(isolation: str, directory: Path) -> Isolation:
             if not answer:
                 if not known:
                     remembered.add(way.name)
-                return Isolation(way, namespace, keeper, scratch, tuple(attempts), remembered)
+                return Isolation(way, namespace, keeper, scratch, tuple(attempts), remembered=remembered)
     except BaseException:
         _drop(keeper, scratch)
         raise
