@@ -10,7 +10,7 @@ import io
 from typing import IO, TYPE_CHECKING
 
 from layers.changeset import tar
-from layers.changeset.index import KEPT, KEPT_SIZE, LayerIndex
+from layers.changeset.index import EMPTY, KEPT, KEPT_SIZE, LayerIndex
 from layers.changeset.lowers import Stack
 from layers.changeset.unpack import Options, Target
 from layers.changeset.whiteout import read_marker
@@ -91,12 +91,13 @@ def _apply_entry(target: Target, entry: Entry, content: Content) -> bytes:
     marker = read_marker(entry.path)
     if marker is None:
         return target.put(entry, content)
+    digest = EMPTY if entry.kind == "file" and not entry.size else b""
     kind, path = marker
     if kind == "whiteout":
         target.hide(path)
     elif kind == "opaque":
         target.hide_below(path)
-    return b""
+    return digest
 
 
 def _text(path: bytes) -> str:

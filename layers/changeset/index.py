@@ -29,6 +29,9 @@ KEPT = frozenset({b"etc/passwd", b"etc/group"})
 KEPT_SIZE = 1024 * 1024
 """Bytes of the largest such file."""
 
+EMPTY = sha256(b"").digest()
+"""The digest of a file without content."""
+
 _FORMAT = "pybuild layer index 1"
 _CHUNK = 1024 * 1024
 _DIGEST_SIZE = 32

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 
 from layers.changeset.entry import Change, Content, Entry
 from layers.changeset.header import END, header, padding
-from layers.changeset.index import KEPT, KEPT_SIZE, LayerIndex
+from layers.changeset.index import EMPTY, KEPT, KEPT_SIZE, LayerIndex
 from layers.changeset.whiteout import marker_of
 from layers.compression import BlockWriter
 from layers.errors import ChangesetError
@@ -88,7 +88,7 @@ class LayerWriter:
             finally:
                 os.close(content) if isinstance(content, int) else content.close()
         elif entry.kind == "file":
-            entry = entry._replace(digest=_EMPTY)
+            entry = entry._replace(digest=EMPTY)
         self._entries.append(entry)
         self._blocks.border()
 
@@ -149,9 +149,6 @@ class LayerWriter:
 
 def _read(content: int | Content, size: int) -> bytes:
     return os.read(content, size) if isinstance(content, int) else content.read(size)
-
-
-_EMPTY = sha256(b"").digest()
 
 
 def write_layer(
