@@ -174,9 +174,11 @@ class Plan:
 
     def hint(self, image: str) -> str:
         """Give the hint for an image that cannot be found: perhaps a stage was meant."""
-        later = self.find(image, len(self.stages), numbers=False)
-        if later is not None and later.base != image:
-            return f"the stage of that name begins at {later.where}: a FROM knows only stages above it"
+        names = {stage.name: stage for stage in self.stages if stage.name}
+        if image in names and names[image].base != image:
+            return f"the stage of that name begins at {names[image].where}: a FROM knows only stages above it"
+        if image.lower() in names:
+            return f"did you mean {image.lower()}? Stages' names are in lower case, and FROM takes them as written"
         return did_you_mean(image, [stage.name for stage in self.stages if stage.name])
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from builder.cache.key import cache_key
 from builder.context.fingerprint import fingerprint
 from builder.context.select import select
-from builder.errors import BuildError
+from builder.errors import BuildError, StepError
 from builder.execute.chmod import Chmod
 from builder.execute.commit import commit, recall
 from builder.execute.owner import owner_of
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from builder.execute.origin import Origin
     from builder.execute.site import Site
     from builder.execute.state import BuildState
+
+_REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
+"""How a source begins that is not a file of a context or an image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,11 @@ def prepare(site: Site, state: BuildState, instruction: Copy, origin: Origin) ->
 
     Raises:
         ContextError: a source is missing.
+        StepError: a source that only ADD fetches.
     """
+    for source in instruction.sources:
+        if source.startswith(_REMOTE):
+            raise StepError(f"source can't be a URL for COPY: {source}", hint="ADD fetches URLs and git repositories")
     selected = select(
         origin.files,
         instruction.sources,
