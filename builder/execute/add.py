@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.context.select import select
 from builder.errors import BuildError, StepError
 from builder.execute.commit import commit
 from builder.execute.copy import Prepared, content_of, created_by, heredoc_changes, key_of, placement_of
-from builder.execute.place import Placement, join, parents, place, top_directory
+from builder.execute.place import Placement, place
+from builder.execute.unpack import unpacked
 from layers.changeset import tar
-from layers.changeset.entry import Change, Entry
-from layers.changeset.whiteout import read_marker
+from layers.changeset.entry import Entry
+from layers.changeset.whiteout import marker_of
 from layers.compression import open_reader
 from layers.errors import ChangesetError
 from layers.store.merged import reading
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.instructions import Add
     from builder.execute.site import Site
     from builder.execute.state import BuildState
+    from layers.changeset.entry import Change
 
 REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 
@@ -63,14 +66,18 @@ def add(site: Site, state: BuildState, instruction: Add, prepared: Prepared) -> 
 
 
 def _changes(placement: Placement, prepared: Prepared, instruction: Add) -> Iterator[Change]:
-    plain: list[Selected] = []
-    for selected in prepared.selected:
-        if instruction.unpack is not False and _is_archive(prepared.files, selected):
-            yield from _unpacked(placement, prepared.files, selected)
-        else:
-            plain.append(selected)
-    if plain:
-        yield from place(placement, prepared.files, plain)
+    """Give the changes of all sources in their order, each on top of those before it."""
+    unpacks = instruction.unpack is not False
+    groups = itertools.groupby(prepared.selected, lambda each: unpacks and _is_archive(prepared.files, each))
+    tree, entries = placement.below, list[Entry]()
+    for is_archive, sources in groups:
+        for batch in [[each] for each in sources] if is_archive else [list(sources)]:
+            tree, entries = tree.apply(entries) if entries else tree, []
+            here = replace(placement, tree=tree, link=False)
+            changes = unpacked(here, prepared.files, batch[0]) if is_archive else place(here, prepared.files, batch)
+            for change in changes:
+                entries.append(change.entry or Entry(marker_of(change.path), "file", 0))
+                yield change
     for heredoc in instruction.heredocs:
         yield from heredoc_changes(placement, heredoc)
 
@@ -85,65 +92,3 @@ def _is_archive(files: Files, selected: Selected) -> bool:
                 return tar.is_header(content.read(tar.BLOCK))
         except ChangesetError:
             return False
-
-
-def _unpacked(placement: Placement, files: Files, selected: Selected) -> Iterator[Change]:
-    """Give an archive's entries below the destination, in its order; its owners stay unless ``--chown`` is given."""
-    tree = placement.below
-    root = tree.resolve(placement.destination.path)
-    yield from parents(placement, root, selected.entry.mtime)
-    yield from top_directory(placement, root, selected.entry.mtime)
-    made = {root}
-    with reading(files.open(selected.path)) as file, open_reader(file) as content:
-        for entry, member in tar.read(content):
-            if not entry.path:
-                continue
-            marker = read_marker(entry.path)
-            if marker is not None:
-                yield from _hidden(placement, root, *marker)
-                continue
-            path = _target(placement, root, entry.path)
-            yield from _missing_parents(placement, path, made)
-            if entry.kind == "directory":
-                made.add(path)
-            placed = _owned(placement, entry, path, root)
-            yield Change(path, placed, functools.partial(_same, member) if entry.kind == "file" else None)
-
-
-def _same(member: tar.Member) -> tar.Member:
-    return member
-
-
-def _target(placement: Placement, root: bytes, path: bytes) -> bytes:
-    """Give where an entry of the archive goes: links of the image above it are followed."""
-    parent, _, name = join(root, path).rpartition(b"/")
-    return join(placement.below.resolve(parent), name)
-
-
-def _owned(placement: Placement, entry: Entry, path: bytes, root: bytes) -> Entry:
-    uid, gid = placement.owner or (entry.uid, entry.gid)
-    linkname = join(root, entry.linkname) if entry.kind == "hardlink" else entry.linkname
-    return entry._replace(path=path, uid=uid, gid=gid, linkname=linkname)
-
-
-def _missing_parents(placement: Placement, path: bytes, made: set[bytes]) -> Iterator[Change]:
-    """Give the directories above ``path`` that neither the image nor the archive so far has."""
-    parts = path.split(b"/")
-    for i in range(1, len(parts)):
-        above = b"/".join(parts[:i])
-        if above not in made:
-            made.add(above)
-            existing = placement.below.get(above)
-            if existing is None or existing.kind == "directory":
-                uid, gid = placement.owner or (0, 0)
-                yield Change(above, existing or Entry(above, "directory", 0o755, uid, gid))
-
-
-def _hidden(placement: Placement, root: bytes, kind: str, path: bytes) -> Iterator[Change]:
-    """Give what a whiteout in the archive takes away from the image."""
-    tree, target = placement.below, _target(placement, root, path)
-    if kind == "whiteout" and tree.get(target) is not None:
-        yield Change(target, None)
-    if kind == "opaque":
-        for name in tree.children(target):
-            yield Change(join(target, name), None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from builder.errors import StepError
@@ -58,6 +58,10 @@ class Placement:
     def below(self) -> Tree:
         """What is there already."""
         return Tree.empty() if self.link else self.tree
+
+    def without_mode(self) -> Placement:
+        """Give the placement of what ``--chmod`` is not for."""
+        return replace(self, chmod=None)
 
     def new_directory(self, path: bytes, mtime: int) -> Entry:
         """Give a directory that the copy makes on its way: 0755, or what an octal ``--chmod`` says."""

@@ -98,10 +98,13 @@ def tar_of(described: Iterable[Mapping[str, Any]]) -> bytes:
     """Give a tar of these files, in this order; parents are not made up, and names stay as they are."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT, errors="surrogateescape") as tar:
+        known: dict[str, Mapping[str, Any]] = {}
         for piece in described:
             info = tarfile.TarInfo(piece["path"])
-            info.mode, info.mtime = mode_of(piece), piece.get("mtime", MTIME)
-            info.uid, info.gid = piece.get("uid", 0), piece.get("gid", 0)
+            # whoever writes a hard link gives it what its file has
+            about = known[piece["path"]] = known.get(piece.get("hardlink", ""), piece)
+            info.mode, info.mtime = mode_of(about), about.get("mtime", MTIME)
+            info.uid, info.gid = about.get("uid", 0), about.get("gid", 0)
             info.pax_headers = {f"SCHILY.xattr.{name}": value for name, value in piece.get("xattrs", {}).items()}
             content = b""
             if "hardlink" in piece:

@@ -115,30 +115,34 @@ def _applied(lower: dict[bytes, File], layer: IO[bytes]) -> dict[bytes, File]:
 
 def _members(tar: tarfile.TarFile) -> Iterator[tuple[bytes, File | bytes]]:
     """Give each member's path, and its file or the path that it is a hard link to."""
+    headers: dict[bytes, tuple[int, int, int, int]] = {}
     for member in tar:
         path = _path(member.name)
         if not path:
             continue
+        header = (member.mode & 0o7777, member.uid, member.gid, int(member.mtime // 1))
         if member.islnk():
+            # Some tools set what the link's header says, others take what its file has.
+            assert header == headers.get(_path(member.linkname), header), f"{path!r} differs from its file"
             yield path, _path(member.linkname)
             continue
+        headers[path] = header
         content = tar.extractfile(member) if member.isreg() else None
-        headers = member.pax_headers.items()
-        yield (
-            path,
-            File(
-                _KINDS[member.type],
-                member.mode & 0o7777,
-                member.uid,
-                member.gid,
-                int(member.mtime // 1),
-                member.size if content else 0,
-                sha256(content.read()).hexdigest() if content else "",
-                _bytes(member.linkname) if member.issym() else b"",
-                (member.devmajor, member.devminor) if member.ischr() or member.isblk() else (0, 0),
-                {key.removeprefix(_XATTR): _bytes(value) for key, value in headers if key.startswith(_XATTR)},
-            ),
+        xattrs = {
+            key.removeprefix(_XATTR): _bytes(value)
+            for key, value in member.pax_headers.items()
+            if key.startswith(_XATTR)
+        }
+        file = File(
+            _KINDS[member.type],
+            *header,
+            size=member.size if content else 0,
+            sha256=sha256(content.read()).hexdigest() if content else "",
+            target=_bytes(member.linkname) if member.issym() else b"",
+            device=(member.devmajor, member.devminor) if member.ischr() or member.isblk() else (0, 0),
+            xattrs=xattrs,
         )
+        yield path, file
 
 
 def _hide(files: dict[bytes, File], path: bytes, *, itself: bool) -> None:
