@@ -293,7 +293,8 @@ class Target:
             os.unlink(name, dir_fd=parent)
             os.mkdir(name, dir_fd=parent)
             hides = True
-        entry = Entry(path, "directory", _IMPLIED_MODE)
+        owner = (0, 0) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+        entry = Entry(path, "directory", _IMPLIED_MODE, *owner)
         if shown is not None:
             entry = from_stat(path, shown.info, xattrs=read_xattrs(shown.host))
         own = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)

@@ -34,7 +34,8 @@ class Node(NamedTuple):
 Nodes = dict[bytes, Node]
 """By path, each directory before what it holds, a file before its hard links."""
 View = dict[bytes, tuple[Entry, frozenset[bytes]]]
-"""What a root file system is: by path, the entry with its digest, and all names of the same file."""
+"""What a root file system is: by path, the entry with its digest, and all names of the same file; without owners where
+who runs the tests cannot give them."""
 
 
 def directory(path: bytes, mode: int = 0o755, mtime: int = 0) -> Node:
@@ -142,7 +143,7 @@ def view(root: Path) -> View:
             found[path] = _entry(path, full, info, kind), inode
             names.setdefault(inode, set()).add(path)
     return {
-        path: (entry, frozenset(names[inode] if entry.kind == "file" else {path}))
+        path: (_comparable(entry), frozenset(names[inode] if entry.kind == "file" else {path}))
         for path, (entry, inode) in found.items()
     }
 
@@ -160,12 +161,19 @@ def _entry(path: bytes, full: bytes, info: os.stat_result, kind: Kind | None) ->
         return entry._replace(digest=sha256(opened.read()).digest())
 
 
+def _comparable(entry: Entry) -> Entry:
+    return entry if IS_ROOT else entry._replace(uid=UID, gid=GID)
+
+
 def tree_view(tree: Tree) -> View:
     """Give what a tree says of the same."""
     names: dict[object, set[bytes]] = {}
     for entry in tree.walk():
         names.setdefault(tree.source(entry.path) or entry.path, set()).add(entry.path)
-    return {entry.path: (entry, frozenset(names[tree.source(entry.path) or entry.path])) for entry in tree.walk()}
+    return {
+        entry.path: (_comparable(entry), frozenset(names[tree.source(entry.path) or entry.path]))
+        for entry in tree.walk()
+    }
 
 
 def merge(lowers: Iterable[Path], target: Path, opaque: str) -> None:
