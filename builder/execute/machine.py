@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from builder.runtime.runtime import Mount, Runtime
     from layers.changeset.tree import Tree
     from layers.image import Layer
+    from layers.store.trees import Trees
 
 
 class Machine:
@@ -45,6 +46,14 @@ class Machine:
     def many_ids(self) -> bool:
         """Whether files can belong to several users."""
         return self.isolation.namespace.kind != "single"
+
+    def unpack(self, layers: Sequence[Layer], trees: Trees) -> None:
+        """Unpack these layers, oldest first, if steps share what is unpacked; ``trees`` learns what comes by.
+
+        Raises:
+            LayersError: they cannot be unpacked.
+        """
+        self._roots.unpack(layers, chain_ids(tuple(layer.diff_id for layer in layers)), trees)
 
     def root(self, layers: Sequence[Layer], tree: Tree, mounts: Iterable[Mount]) -> AbstractContextManager[Root]:
         """Open the root file system of one step, made of these layers, oldest first, which hold ``tree``.

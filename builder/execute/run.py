@@ -92,6 +92,7 @@ def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, ste
         IsolationError: there is no way to run it here.
     """
     machine = site.machine()
+    machine.unpack(state.layers, site.trees)
     tree = site.trees.tree(state.layers)
     with contextlib.ExitStack() as stack:
         made = mounted(

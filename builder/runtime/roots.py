@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from layers.changeset.tree import Tree
     from layers.digest import Digest
     from layers.image import Layer
+    from layers.store.trees import Trees
 
 _FILES = ("/etc/resolv.conf", "/etc/hosts")
 _DIRECTORIES = ("/proc", "/sys", "/dev")
@@ -45,6 +46,13 @@ class Root(Protocol):
 class Roots(Protocol):
     """Makes root file systems; for several threads."""
 
+    def unpack(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], trees: Trees) -> None:
+        """Unpack now what is kept unpacked, and give ``trees`` the index of what comes by: it is read once, not twice.
+
+        Raises:
+            LayersError: a layer cannot be unpacked.
+        """
+
     def open(
         self, layers: Sequence[Layer], chain_ids: Sequence[Digest], tree: Tree, mounts: Iterable[Mount] = ()
     ) -> contextlib.AbstractContextManager[Root]:
@@ -65,6 +73,10 @@ class OverlayRoots:
         self._scratch = scratch
         self._devices = devices
         self._own_ids = own_ids
+
+    def unpack(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], trees: Trees) -> None:
+        """Make the lower directories; see :meth:`Roots.unpack`."""
+        self._unpacked.lower_directories(layers, chain_ids, trees)
 
     @contextlib.contextmanager
     def open(
@@ -109,6 +121,9 @@ class DirectoryRoots:
         self._own_ids = own_ids
         self._idle: dict[str, Path] = {}
         self._lock = threading.Lock()
+
+    def unpack(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], trees: Trees) -> None:
+        """Do nothing: no directory is kept for another step to use."""
 
     @contextlib.contextmanager
     def open(

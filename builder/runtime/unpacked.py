@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
     from builder.runtime.userns import Namespace
     from layers.changeset.entry import Entry
+    from layers.changeset.index import LayerIndex
     from layers.digest import Digest
     from layers.image import Layer
+    from layers.store.trees import Trees
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
@@ -48,11 +50,13 @@ class Unpacked:
         except OSError:  # a sandbox that has no such file
             self._boot = ""
 
-    def lower_directories(self, layers: Sequence[Layer], chain_ids: Sequence[Digest]) -> list[Path]:
+    def lower_directories(
+        self, layers: Sequence[Layer], chain_ids: Sequence[Digest], trees: Trees | None = None
+    ) -> list[Path]:
         """Give the directories that make up these layers (oldest first), top first; unpack what is missing.
 
         Missing layers that lie next to each other come into one directory. A second process that needs the same
-        directory waits for the first.
+        directory waits for the first. ``trees`` is given the index of each layer that is unpacked and that it lacks.
 
         Raises:
             VerificationError: a layer's content is not what its digest promises.
@@ -65,7 +69,7 @@ class Unpacked:
             parent = self._parent(chain_ids[top])
             # A parent that is not below means that the note cannot be believed.
             if parent is None or positions.get(parent, -1) >= top or (parent and parent not in positions):
-                parent = self._unpack(layers, chain_ids, top)
+                parent = self._unpack(layers, chain_ids, top, trees)
             directories.append(self._path(chain_ids[top]) / "fs")
             top = positions.get(parent, -1)
         return directories
@@ -104,7 +108,7 @@ class Unpacked:
             return None
         return str(note["parent"])
 
-    def _unpack(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], top: int) -> str:
+    def _unpack(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], top: int, trees: Trees | None) -> str:
         """Unpack layer ``top`` and all below it down to one that is there; give the chain id of that one, or ""."""
         with self._locked(chain_ids[top]):
             known = self._parent(chain_ids[top])
@@ -114,7 +118,7 @@ class Unpacked:
             while below >= 0 and self._parent(chain_ids[below]) is None:
                 below -= 1
             parent = chain_ids[below] if below >= 0 else None
-            lowers = self.lower_directories(layers[: below + 1], chain_ids[: below + 1])
+            lowers = self.lower_directories(layers[: below + 1], chain_ids[: below + 1], trees)
             with self._new(chain_ids[top], parent) as made:
                 root = made / "fs"
                 root.mkdir(0o755)
@@ -122,8 +126,15 @@ class Unpacked:
                     # The topmost directory shows as the root of the image.
                     _copy_mode(lowers[0], root)
                 for layer in layers[below + 1 : top + 1]:
-                    apply_layer(layer, root, lowers, userxattr=self.userxattr, same_owner=self._same_owner)
+                    self._apply(layer, root, lowers, trees)
         return str(parent or "")
+
+    def _apply(self, layer: Layer, root: Path, lowers: Sequence[Path], trees: Trees | None) -> None:
+        wanted = trees is not None and not trees.has(layer)
+        userxattr, same_owner = self.userxattr, self._same_owner
+        index = apply_layer(layer, root, lowers, userxattr=userxattr, same_owner=same_owner, index=wanted)
+        if trees is not None and index is not None:
+            trees.keep(layer.descriptor.digest, index)
 
     @contextlib.contextmanager
     def _new(self, chain_id: Digest, parent: Digest | None) -> Iterator[Path]:
@@ -149,9 +160,17 @@ class Unpacked:
 
 
 def apply_layer(
-    layer: Layer, root: Path, lowers: Sequence[Path] = (), *, userxattr: bool = False, same_owner: bool
-) -> None:
+    layer: Layer,
+    root: Path,
+    lowers: Sequence[Path] = (),
+    *,
+    userxattr: bool = False,
+    same_owner: bool,
+    index: bool = False,
+) -> LayerIndex | None:
     """Unpack a layer onto ``root``, which is a directory of its own or lies on ``lowers`` in an overlay.
+
+    Its index is given if ``index``.
 
     Raises:
         VerificationError: its content is not what its digest promises.
@@ -159,13 +178,14 @@ def apply_layer(
     """
     compression = layer_compression(layer.descriptor.media_type)
     with layer.open() as blob, open_reader(blob, compression) as tar:
-        apply(
+        return apply(
             tar,
             root,
             overlay=bool(lowers),
             userxattr=userxattr,
             lowers=lowers,
             same_owner=same_owner,
+            index=index,
             skipped=_skip,
         )
 

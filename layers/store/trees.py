@@ -65,6 +65,10 @@ class Trees:
         self._contents[digest] = index.contents
         return index
 
+    def has(self, layer: Layer) -> bool:
+        """Tell whether a layer's index is kept, so that its tar need not be read."""
+        return self._layout.side(layer.descriptor.digest, _KIND).exists()
+
     def contents(self, layer: Layer) -> Mapping[bytes, bytes]:
         """Give the files whose contents the index of a layer has."""
         found = self._contents.get(layer.descriptor.digest)
