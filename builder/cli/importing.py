@@ -11,8 +11,9 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from builder.cli import common as opt
+from builder.cli.changes import changed
 from builder.cli.environment import Environment
-from builder.errors import BuildError, DockerfileError
+from builder.errors import BuildError
 from layers import mutate
 from layers.config import History, ImageConfig
 from layers.errors import LayersError
@@ -22,9 +23,8 @@ from layers.platform import Platform
 from layers.reference import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
-    from layers.config import ContainerConfig
     from layers.image import BlobLayer
     from layers.store.layout import Layout
 
@@ -71,37 +71,6 @@ def import_(
         else:
             layout.tag(reference, descriptor)
     print(image.id)
-
-
-def changed(changes: Sequence[str], config: ContainerConfig | None = None) -> ContainerConfig:
-    """Give the config that instructions lead to, as ``--change`` has them.
-
-    Raises:
-        DockerfileError: one cannot be read, or changes more than the config.
-    """
-    from builder.dockerfile import instructions as ins  # noqa: PLC0415 - most have no changes
-    from builder.dockerfile.parse import parse  # noqa: PLC0415 - likewise
-    from builder.execute import state as build_state  # noqa: PLC0415 - likewise
-    from builder.execute.config import configure, working_directory  # noqa: PLC0415 - likewise
-    from layers.config import ContainerConfig  # noqa: PLC0415 - for the type alone elsewhere
-
-    known = (ins.Cmd, ins.Entrypoint, ins.Env, ins.Expose, ins.Healthcheck, ins.Label)
-    known += (ins.Onbuild, ins.Stopsignal, ins.User, ins.Volume)  # type: ignore[assignment] # a longer tuple
-    state = build_state.BuildState(ImageConfig(Platform.host(), config or ContainerConfig()))
-    for change in changes:
-        parsed = parse(f"FROM scratch\n{change}\n".encode(errors="replace"), "--change")
-        for instruction in parsed.stages[0].instructions:
-            if isinstance(instruction, ins.Workdir):
-                path = working_directory(state, instruction.path)
-                state = build_state.with_container(state, "", working_dir=path)
-            elif isinstance(instruction, known):
-                state = configure(state, instruction)
-            else:
-                word = type(instruction).__name__.upper()
-                raise DockerfileError(f"--change {change!r}: {word} is not a valid change command")
-        if len(parsed.stages) > 1 or not parsed.stages[0].instructions:
-            raise DockerfileError(f"--change {change!r} is no instruction that changes an image's config")
-    return state.container
 
 
 def _stored(layout: Layout, stream: IO[bytes]) -> BlobLayer:
