@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from builder.dockerfile.expand import declare
 from builder.dockerfile.instructions import Arg, Copy, From, Instruction, Onbuild, Run
 from builder.dockerfile.parse import parse_trigger
-from builder.dockerfile.platforms import PROXY_ARGUMENTS, platform_arguments, proxy_environment
+from builder.dockerfile.platforms import platform_arguments, proxy_environment
 from builder.dockerfile.suggest import did_you_mean
 from builder.dockerfile.words import lex
 from builder.errors import DockerfileError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.parse import Dockerfile, SourceStage
     from builder.errors import SourceRange
 
-__all__ = ["PROXY_ARGUMENTS", "SCRATCH", "Plan", "Stage", "plan", "platform_arguments", "proxy_environment"]
+__all__ = ["SCRATCH", "Plan", "Stage", "plan", "platform_arguments", "proxy_environment"]
 
 SCRATCH = "scratch"
 """The base without files, unless an earlier stage has that name."""

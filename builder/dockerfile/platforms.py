@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from layers.platform import Platform
 
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-PROXY_ARGUMENTS = frozenset(_PROXIES) | frozenset(name.lower() for name in _PROXIES)
 """Names that ``--build-arg`` may set without an ARG; they are matched in any case."""
 
 

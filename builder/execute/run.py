@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from builder.cache.key import cache_key
-from builder.dockerfile.platforms import PROXY_ARGUMENTS, proxy_environment
+from builder.dockerfile.platforms import proxy_environment
 from builder.errors import RunError, StepError
 from builder.events import Output, Warned
 from builder.execute.commit import commit, recall
@@ -157,11 +157,7 @@ def _network(site: Site, instruction: Run) -> Network:
 
 def _with_arguments(state: BuildState, words: tuple[str, ...]) -> str:
     """Give the command with the stage's ARGs before it, as the history shows it."""
-    shown = {
-        name: state.environment.get(name, value or "")
-        for name, value in state.arguments.items()
-        if name not in PROXY_ARGUMENTS
-    }
+    shown = {name: state.environment.get(name, value or "") for name, value in state.arguments.items()}
     before = (f"|{len(shown)}", *(f"{name}={value}" for name, value in shown.items())) if shown else ()
     return " ".join((*before, *words))
 
