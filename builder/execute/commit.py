@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from builder.cache.cache import Record
+from builder.cache.key import cache_key
 from builder.execute.state import with_layer
 from builder.execute.times import rfc3339
 from layers.changeset.write import write_layer
@@ -47,7 +48,7 @@ def commit(
     site.trees.keep(written.digest, written.index)
     descriptor = Descriptor(layer_type(settings.compression), written.digest, written.size)
     if key is not None:
-        site.cache.put(key, Record(written.diff_id, created, {settings.compression: descriptor}))
+        site.cache.put(_kept_under(site, key), Record(written.diff_id, created, {settings.compression: descriptor}))
     return with_layer(state, site.layout.layer(descriptor, written.diff_id), created_by, created)
 
 
@@ -56,6 +57,7 @@ def recall(site: Site, state: BuildState, created_by: str, key: CacheKey) -> Bui
 
     A layer kept in another compression than this build's is compressed anew; its diff_id is the same.
     """
+    key = _kept_under(site, key)
     record = site.cache.get(key)
     if record is None:
         return None
@@ -69,3 +71,11 @@ def recall(site: Site, state: BuildState, created_by: str, key: CacheKey) -> Bui
     layer = recompressed(site.layout, site.layout.layer(next(iter(here.values())), record.diff_id), wanted, None)
     site.cache.put(key, Record(record.diff_id, record.created, {**here, wanted: layer.descriptor}))
     return with_layer(state, layer, created_by, record.created)
+
+
+def _kept_under(site: Site, key: CacheKey) -> CacheKey:
+    """Give the key of a step's layer: one whose files' times are lowered is another than the one as it came."""
+    settings = site.settings
+    if settings.epoch is None or not settings.rewrite_timestamp:
+        return key
+    return cache_key("rewrite-timestamp", key.digest, {"epoch": settings.epoch})

@@ -24,7 +24,7 @@ TRAPS: dict[int, str] = {
     12: "an ARG after an ENV of its name wins for the build and leaves the image's ENV alone",
     13: "--build-arg k= sets k to nothing; --build-arg k takes it from outside, or not at all",
     14: "platform arguments are seen in a stage only once it declares them; TARGETVARIANT is v7 for arm, else empty",
-    15: "proxies reach RUN in both cases, without ARG, and neither history nor cache key",
+    15: "proxies reach RUN in both cases without ARG, and neither history nor cache key unless declared",
     16: "an unset variable is nothing, and only titles show it as written; an empty base name is an error",
     17: "$@ and $? are names of one character, $10 is one number: none is set; an unknown modifier is an error",
     18: "RUN, CMD, ENTRYPOINT, HEALTHCHECK, SHELL and MAINTAINER are not expanded",
