@@ -141,4 +141,8 @@ def _healthcheck(state: BuildState, instruction: Healthcheck) -> BuildState:
 
 def working_directory(state: BuildState, path: str) -> str:
     """Give where WORKDIR leads: relative to the one before; an absolute path stays as it is written."""
-    return path if path.startswith("/") else posixpath.join(state.working_dir, posixpath.normpath(path))
+    if not path:
+        return state.working_dir
+    if path.startswith("/"):
+        return path
+    return "/" + posixpath.normpath(posixpath.join("/", state.working_dir, path)).lstrip("/")

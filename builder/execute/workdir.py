@@ -29,7 +29,7 @@ def prepare(site: Site, state: BuildState, instruction: Workdir) -> tuple[BuildS
     """Give the state with the new working directory, the step's history, and its key: None where it makes no layer."""
     path = working_directory(state, instruction.path)
     created_by = f"WORKDIR {path}"
-    if posixpath.normpath("/" + path.lstrip("/")) == "/":
+    if path == "/":
         return with_container(state, created_by, working_dir=path), created_by, None
     changed = replace(state, config=replace(state.config, config=replace(state.container, working_dir=path)))
     meaning = {"path": path, "user": state.container.user, "epoch": site.settings.epoch}

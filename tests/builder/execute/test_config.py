@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from builder.dockerfile import instructions as ins
 from builder.errors import SourceRange
 from builder.execute.config import configure, working_directory
@@ -133,3 +135,10 @@ def test_a_working_directory_is_relative_to_the_one_before_and_kept_as_written()
     state = scratch()
     assert working_directory(state, "a/../b") == "/b"
     assert working_directory(state, "/a/") == "/a/"
+
+
+def test_a_relative_working_directory_cleans_the_one_it_is_joined_to() -> None:
+    state = replace(scratch(), config=replace(scratch().config, config=ContainerConfig(working_dir="/x//y/../z/")))
+    assert working_directory(state, "a") == "/x/z/a"
+    assert working_directory(state, ".") == "/x/z"
+    assert working_directory(state, "") == "/x//y/../z/"
