@@ -38,6 +38,7 @@ _KINDS: dict[bytes, Kind] = {
 }
 _XATTR = b"SCHILY.xattr."
 _SPARSE = b"GNU.sparse."
+_NO_SPARSE = "make it without --sparse; compression takes care of the holes"
 _NO_XATTRS: dict[str, bytes] = {}
 _XATTR_MAX = 64 * 1024
 _NO_ID = 0xFFFFFFFF
@@ -49,7 +50,7 @@ _FAR = 1 << 60
 class Limits:
     """What a tar from outside may ask for."""
 
-    entries: int = 4_000_000
+    entries: int = 2_000_000
     name: int = 4096
     """Bytes of a path or a link's target: no kernel opens a longer one."""
     extension: int = 1024 * 1024
@@ -221,7 +222,8 @@ class Headers:
         """Read what says more about the next entry, or about all that follow."""
         if flag not in b"xXgLK":
             what = "a sparse file" if flag == b"S" else f"an entry of type {flag!r}"
-            raise ChangesetError(f"the tar has {what}: {block[:100].rstrip(bytes(1))!r}")
+            hint = _NO_SPARSE if flag == b"S" else ""
+            raise ChangesetError(f"the tar has {what}: {block[:100].rstrip(bytes(1))!r}", hint=hint)
         size = _number(block[124:136])
         if not 0 <= size <= self._limits.extension:
             raise LimitError(f"the tar has an extended header of {size} bytes")
@@ -305,7 +307,7 @@ def _records(body: bytes) -> dict[bytes, bytes]:
         if not (at < end <= len(body) and equals and key and body[end - 1] == ord("\n")):
             raise ChangesetError("the tar has a broken pax header")
         if key.startswith(_SPARSE):
-            raise ChangesetError("the tar has a sparse file")
+            raise ChangesetError("the tar has a sparse file", hint=_NO_SPARSE)
         records[key] = value
         at = end
     return records

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
-from layers.changeset.entry import Change, Content, Entry
+from layers.changeset.entry import Change, Content, Entry, keeps_xattr
 from layers.changeset.header import END, header, padding
 from layers.changeset.index import EMPTY, KEPT, KEPT_SIZE, LayerIndex
 from layers.changeset.whiteout import marker_of
@@ -65,7 +65,7 @@ class LayerWriter:
         self._result: WrittenLayer | None = None
 
     def add(self, change: Change) -> None:
-        """Write a change; a whiteout where there is no entry.
+        """Write a change; a whiteout where there is no entry. Attributes that say something of a host are left out.
 
         A file is read once, for the size that its entry has. Its digest is found out unless the entry has it.
 
@@ -78,6 +78,8 @@ class LayerWriter:
             entry = Entry(marker_of(path), "file", 0)
         elif self._clamp is not None and entry.mtime > self._clamp:
             entry = entry._replace(mtime=self._clamp)
+        if entry.xattrs:
+            entry = entry._replace(xattrs={key: value for key, value in entry.xattrs.items() if keeps_xattr(key)})
         self._write(header(entry))
         if entry.size:
             if opened is None:

@@ -72,6 +72,13 @@ def test_a_whiteout_is_an_empty_file_of_mode_0() -> None:
     assert Entry(b"etc/.wh.gone", "file", 0) == entry
 
 
+def test_attributes_of_a_host_are_left_out() -> None:
+    """An archive that ADD unpacks must not bring marks of overlayfs."""
+    _, layer = written(change_of(file(b"a", xattrs={"trusted.overlay.redirect": b"/etc", "user.a": b"b"})))
+
+    assert {"user.a": b"b"} == layer.index.entries[0].xattrs
+
+
 def test_times_are_clamped_and_only_ever_lowered() -> None:
     _, layer = written(
         change_of(file(b"new", mtime=2000)), change_of(file(b"old", mtime=500)), Change(b"x", None), clamp=1000
