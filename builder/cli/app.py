@@ -80,6 +80,7 @@ GROUPS: dict[str, tuple[str, dict[str, Target]]] = {
     ),
 }
 _ALIASES = {"list": "ls", "remove": "rm"}
+_WITHOUT_STORE = frozenset({"login", "logout", "search", "version"})
 _ALONE = frozenset({"-h", "--help", "--install-completion", "--show-completion"})
 
 
@@ -185,5 +186,7 @@ def _is_command(word: str) -> bool:
 
 
 def _behind_command(arguments: list[str], options: list[str]) -> list[str]:
+    if arguments[0] in _WITHOUT_STORE:
+        return arguments
     words = 2 if arguments[0] in GROUPS else 1
     return [*arguments[:words], *options, *arguments[words:]]

@@ -68,13 +68,15 @@ _LISTS, _MAPS = ("Env", "Cmd", "Entrypoint", "OnBuild", "Shell"), ("Volumes", "L
 
 def _for_templates(document: dict[str, Any]) -> dict[str, Any]:
     """Give the document with all that an image may have and this one has not, as Go's structures do."""
-    from builder.cli.template_functions import NoList, NoMap  # noqa: PLC0415 - plain JSON needs none
+    from builder.cli.template_functions import Empty, NoList, NoMap  # noqa: PLC0415 - plain JSON needs none
 
     config = dict(document["Config"])
     empty: dict[str, Any] = {name: NoList() for name in _LISTS}
     empty |= {name: NoMap() for name in _MAPS}
     empty |= {"User": "", "WorkingDir": "", "StopSignal": "", "ArgsEscaped": False, "Healthcheck": None}
     config = empty | {key: value for key, value in config.items() if value is not None}
+    for name in ("Volumes", "ExposedPorts"):
+        config[name] = {key: Empty() for key in config[name]} or NoMap()
     return {"Variant": "", "OsVersion": "", "Parent": "", **document, "Config": config}
 
 

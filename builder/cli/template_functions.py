@@ -35,6 +35,10 @@ class NoMap(dict[str, Any]):
     """A map that is not there: printed as an empty one, null as JSON."""
 
 
+class Empty(dict[str, Any]):
+    """A structure without fields: what stands behind each volume and port."""
+
+
 def truth(value: Any) -> bool:
     """Tell whether Go's templates take a value for true: not where it is zero or empty."""
     return bool(value)
@@ -48,6 +52,8 @@ def shown(value: Any) -> str:
         return "<nil>"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Empty):
+        return "{}"
     if isinstance(value, dict):
         return "map[" + " ".join(f"{key}:{shown(value[key])}" for key in sorted(value)) + "]"
     if isinstance(value, list | tuple):

@@ -31,6 +31,7 @@ EVERY = [[name] for name in COMMANDS] + [[name, each] for name, (_, targets) in 
         (["--help"], ["--help"]),
         (["--root", "/r", "images"], ["images", "--root", "/r"]),
         (["--root=/r", "image", "ls", "-q"], ["image", "ls", "--root=/r", "-q"]),
+        (["--root", "/r", "login", "host"], ["login", "host"]),
         (["--root", "/r", "."], ["build", "--root", "/r", "."]),
     ],
 )
