@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from builder.events import Listener
     from builder.execute.machine import Machine
     from builder.execute.origin import NamedContext
+    from builder.execute.remote import Remote
     from builder.execute.site import Settings
     from builder.execute.state import BuildState
     from builder.export.exporter import Exporter
@@ -73,6 +74,8 @@ class Tools:
     machine: Callable[[], Machine]
     """Makes what runs processes; called at most once, while there is one thread."""
     scratch: Path
+    remote: Remote
+    """What reaches other machines for ADD."""
     cache_mounts: Path
     """Where the directories of cache mounts are kept."""
     memo: Memo
@@ -140,6 +143,7 @@ class _Build:
             stage=lambda index: self._states[index].result(),
             image=lambda name: self._image(name, request.platform),
             named=NamedContexts(request.contexts),
+            remote=tools.remote,
             cache_mounts=tools.cache_mounts,
         )
 

@@ -5,57 +5,102 @@ from __future__ import annotations
 import email.utils
 import os
 import tempfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from builder.context.remote import FetchedFile
+from builder.context.remote_git import redacted
 from builder.errors import ContextError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from urllib3 import BaseHTTPResponse
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0
 _RETRIES = 3
+_REDIRECTS = 10
+
+Watch = Callable[[int, int], None]
+"""Told of the bytes that came and how many there will be, or 0."""
 
 
-def fetcher(directory: Path, proxy: Callable[[str], str], ca_file: str) -> Callable[[str], FetchedFile]:
-    """Give a function that downloads a URL into ``directory``; certificates are verified, redirects followed."""
+class Request(Protocol):
+    """Downloads a URL that is asked for with some headers."""
 
-    def fetch(url: str) -> FetchedFile:
+    def __call__(self, url: str, headers: Mapping[str, str], watch: Watch | None = None) -> FetchedFile | None:
+        """Give the file; None where the server answers that what the headers name has not changed.
+
+        Raises:
+            ContextError: it cannot be fetched.
+        """
+
+
+def requester(directory: Path, proxy: Callable[[str], str], ca_file: str) -> Request:
+    """Give what downloads into ``directory``.
+
+    Certificates are verified, redirects followed; what authorises stays with the host that it is for.
+    """
+
+    def request(url: str, headers: Mapping[str, str], watch: Watch | None = None) -> FetchedFile | None:
         import urllib3  # noqa: PLC0415 - only where something is downloaded
 
-        retry = urllib3.Retry(_RETRIES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), redirect=10)
+        retry = urllib3.Retry(
+            _RETRIES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), redirect=_REDIRECTS
+        )
         through = proxy(url)
         pool = urllib3.ProxyManager(through) if through else urllib3.PoolManager()
         pool.connection_pool_kw.update(retries=retry, timeout=urllib3.Timeout(_TIMEOUT), ca_certs=ca_file or None)
+        sent = {"User-Agent": "pybuild", "Accept-Encoding": "identity", **headers}
         try:
-            response = pool.request("GET", url, preload_content=False, headers={"User-Agent": "pybuild"})
+            response = pool.request("GET", url, preload_content=False, decode_content=False, headers=sent)
             try:
+                if response.status == 304 and "If-None-Match" in headers:
+                    return None
                 if response.status != 200:
-                    raise ContextError(f"cannot fetch {_shown(url)}: the server answers {response.status}")
+                    raise ContextError(f"cannot fetch {shown(url)}: the server answers {response.status}")
                 return FetchedFile(
-                    _save(response, directory),
+                    _save(response, directory, shown(url), watch),
                     _modified(response.headers.get("Last-Modified")),
                     response.headers.get("ETag", ""),
                 )
             finally:
                 response.release_conn()
         except urllib3.exceptions.HTTPError as error:
-            raise ContextError(f"cannot fetch {_shown(url)}: {error}") from error
+            raise ContextError(f"cannot fetch {shown(url)}: {redacted(str(error))}") from error
         finally:
             pool.clear()
+
+    return request
+
+
+def fetcher(request: Request, headers: Callable[[str], Mapping[str, str]]) -> Callable[[str], FetchedFile]:
+    """Give a function that downloads a URL, whatever was known of it; ``headers`` gives those that log in."""
+
+    def fetch(url: str) -> FetchedFile:
+        found = request(url, headers(url))
+        assert found is not None
+        return found
 
     return fetch
 
 
-def _save(response: BaseHTTPResponse, directory: Path) -> Path:
+def _save(response: BaseHTTPResponse, directory: Path, what: str, watch: Watch | None) -> Path:
     handle, name = tempfile.mkstemp(prefix="fetched-", dir=directory)
-    with os.fdopen(handle, "wb") as file:
-        while data := response.read(_CHUNK):
-            file.write(data)
+    length = response.headers.get("Content-Length", "")
+    total, done = int(length) if length.isdecimal() and len(length) < 20 else 0, 0
+    try:
+        with os.fdopen(handle, "wb") as file:
+            while data := response.read(_CHUNK):
+                file.write(data)
+                done += len(data)
+                if watch is not None:
+                    watch(done, total)
+    except BaseException as error:
+        os.unlink(name)
+        if isinstance(error, OSError) and error.errno:
+            raise ContextError(f"cannot keep {what}: {error.strerror}") from error
+        raise
     return Path(name)
 
 
@@ -68,7 +113,7 @@ def _modified(header: str | None) -> int | None:
         return None
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """Give a URL without what may be secret in it."""
     head, _, _ = url.partition("?")
     scheme, _, rest = head.partition("://")

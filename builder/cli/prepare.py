@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from builder.bases import Bases
 from builder.cache.local import LocalCache, WriteOnlyCache
-from builder.cli import inputs
+from builder.cli import inputs, outside
 from builder.cli.exporters import Ends, exporters
-from builder.cli.fetch import fetcher
 from builder.cli.scratch import scratch_directory
 from builder.context.context import LocalContext, ignore_file_for
 from builder.context.fingerprint import Memo
@@ -28,12 +27,11 @@ from layers.store.gc import sweep
 
 if TYPE_CHECKING:
     import contextlib
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from builder.cli.environment import Environment
     from builder.cli.options import Options
     from builder.cli.render import Renderer
-    from builder.context.remote import Fetch
     from builder.execute.machine import Machine
     from builder.execute.origin import NamedContext
     from builder.execute.secrets import Agent
@@ -60,22 +58,7 @@ def prepare(
     stack.enter_context(layout.using())
     scratch = stack.enter_context(scratch_directory(environment.store / "tmp"))
     context, dockerfile, shown = context_and_dockerfile(options, environment, scratch, stack)
-    compressed = next((each for each in outputs if each.compression is not None), None)
-    settings = Settings(
-        compression=(compressed.compression if compressed else None) or "gzip",
-        level=compressed.level if compressed else None,
-        rewrite_timestamp=any(each.rewrite_timestamp for each in outputs),
-        network=options.network,
-        hosts=inputs.extra_hosts(options.add_hosts),
-        arguments=inputs.build_arguments(options.build_args, environment.variables),
-        labels=inputs.pairs(options.labels, "--label"),
-        secrets=inputs.secrets(options.secrets, environment.variables),
-        agents=_agents(options, environment, stack),
-        shm_size=inputs.size(options.shm_size, "--shm-size"),
-        limits=inputs.limits(options.ulimits),
-        allowed=inputs.allowed(options.allow),
-        fresh_stages=inputs.stage_names(options.no_cache_filters),
-    )
+    settings = _settings(options, environment, outputs, stack)
     number, client = counter(), _opened_once(environment, stack)
     bases = Bases(layout, client, options.pull, renderer, number)
     cache = LocalCache(environment.store / "cache" / "steps")
@@ -86,6 +69,7 @@ def prepare(
         bases=bases,
         machine=lambda: _machine(options, environment, stack),
         scratch=scratch,
+        remote=outside.remote(environment, scratch, renderer, number),
         cache_mounts=environment.store / "cache" / "mounts",
         memo=Memo.load(memo_file),
         memo_file=memo_file,
@@ -108,6 +92,27 @@ def prepare(
     return request, tools
 
 
+def _settings(
+    options: Options, environment: Environment, outputs: Sequence[Output], stack: contextlib.ExitStack
+) -> Settings:
+    compressed = next((each for each in outputs if each.compression is not None), None)
+    return Settings(
+        compression=(compressed.compression if compressed else None) or "gzip",
+        level=compressed.level if compressed else None,
+        rewrite_timestamp=any(each.rewrite_timestamp for each in outputs),
+        network=options.network,
+        hosts=inputs.extra_hosts(options.add_hosts),
+        arguments=inputs.build_arguments(options.build_args, environment.variables),
+        labels=inputs.pairs(options.labels, "--label"),
+        secrets=inputs.secrets(options.secrets, environment.variables),
+        agents=_agents(options, environment, stack),
+        shm_size=inputs.size(options.shm_size, "--shm-size"),
+        limits=inputs.limits(options.ulimits),
+        allowed=inputs.allowed(options.allow),
+        fresh_stages=inputs.stage_names(options.no_cache_filters),
+    )
+
+
 def _contexts(
     options: Options, environment: Environment, bases: Bases, scratch: Path, stack: contextlib.ExitStack
 ) -> Mapping[str, NamedContext]:
@@ -115,8 +120,9 @@ def _contexts(
         return {}
     from builder.cli.contexts import Opener, named_contexts  # noqa: PLC0415 - most builds have none
 
-    fetch = _fetch(environment, scratch)
-    opener = Opener(bases, bases.layout, scratch, fetch, lambda _: environment.variables, stack)
+    fetch = outside.fetch(options, environment, scratch)
+    git = functools.partial(outside.git_variables, options, environment)
+    opener = Opener(bases, bases.layout, scratch, fetch, git, stack)
     return named_contexts(options.build_contexts, opener)
 
 
@@ -126,13 +132,6 @@ def _agents(options: Options, environment: Environment, stack: contextlib.ExitSt
     from builder.cli.agents import agents  # noqa: PLC0415 - most builds have none
 
     return agents(options.agents, environment.variables, stack)
-
-
-def _fetch(environment: Environment, scratch: Path) -> Fetch:
-    from layers.registry.settings import proxy_for  # noqa: PLC0415
-
-    settings = environment.registry_settings()
-    return fetcher(scratch, functools.partial(proxy_for, settings), settings.ca_file)
 
 
 def _outputs(options: Options) -> list[Output]:
@@ -152,13 +151,13 @@ def context_and_dockerfile(
     """
     if options.context == "-" and options.file == "-":
         raise BuildError("the context and the Dockerfile cannot both come from standard input")
-    fetch = _fetch(environment, scratch)
+    fetch = outside.fetch(options, environment, scratch)
     opened = open_context(
         options.context,
         stdin=sys.stdin.buffer,
         fetch=fetch,
         workdir=scratch,
-        environment=environment.variables,
+        environment=outside.git_variables(options, environment, options.context),
     )
     if options.file == "-":
         content, path = sys.stdin.buffer.read(), opened.root / "Dockerfile"

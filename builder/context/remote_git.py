@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
@@ -19,7 +20,6 @@ from builder.errors import ContextError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 _SCHEMES = ("http", "https", "ssh", "git")
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*)://")
@@ -175,6 +175,29 @@ def checkout(git_ref: GitRef, destination: Path, environment: Mapping[str, str])
     time = int(git.run("log", "-1", "--format=%ct")) if git_ref.commit_time else None
     _tidy(destination, keep=bool(git_ref.keep_git_dir), time=time)
     return commit
+
+
+def resolve_commit(git_ref: GitRef, environment: Mapping[str, str]) -> str:
+    """Give the commit that a reference names at this time, by asking the remote for its names only.
+
+    Raises:
+        ContextError: git is missing or fails, or the remote has no such name.
+    """
+    for text in (git_ref.ref, git_ref.checksum):
+        if _COMMIT.fullmatch(text):
+            return text
+    wanted = git_ref.ref or "HEAD"
+    git = _Git(Path("/"), git_ref.remote, environment)
+    lines = git.run("ls-remote", "--quiet", git_ref.remote, wanted, wanted + "^{}").splitlines()
+    found = {name: commit for commit, _, name in (line.partition("\t") for line in lines)}
+    for form in ("{}", "refs/{}", "refs/tags/{}", "refs/heads/{}"):  # in the order of git fetch
+        name = form.format(wanted)
+        if name in found:
+            return found.get(name + "^{}", found[name])
+    raise ContextError(
+        f"git repository {redacted(git_ref.remote)}: there is no branch or tag {wanted}",
+        hint="a commit is written with all its digits",
+    )
 
 
 def _fetch(git: _Git, wanted: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from builder.events import Listener
     from builder.execute.machine import Machine
     from builder.execute.origin import NamedContexts
+    from builder.execute.remote import Remote
     from builder.execute.secrets import Agent, Secret
     from builder.execute.state import BuildState
     from builder.runtime.runtime import Limit
@@ -78,6 +79,8 @@ class Site:
     """Gives a base image by the name written in the Dockerfile."""
     named: NamedContexts
     """What stands in the place of stages and images."""
+    remote: Remote
+    """What reaches other machines."""
     cache_mounts: Path
     """Where the directories of cache mounts are kept."""
     memo_lock: threading.Lock = field(default_factory=threading.Lock)

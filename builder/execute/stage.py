@@ -87,7 +87,7 @@ class StageRun:
                 )
             case ins.Add():
                 added = add.prepare(site, state, instruction)
-                return step(lambda: copy.cached(site, state, added), lambda _: add.add(site, state, instruction, added))
+                return step(lambda: add.cached(site, state, added), lambda _: add.add(site, state, instruction, added))
             case ins.Workdir():
                 made = workdir.prepare(site, state, instruction)
                 return step(lambda: workdir.cached(site, made), lambda _: workdir.workdir(site, made, instruction))

@@ -1,0 +1,61 @@
+"""How a build reaches other machines by HTTP and git: the user's proxies and certificates, and secrets that log in."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+from builder.cli import inputs
+from builder.cli.fetch import fetcher, requester, shown
+from builder.events import Progress, Step, reported
+from builder.execute.remote import Remote, authorisation, git_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from builder.cli.environment import Environment
+    from builder.cli.fetch import Request, Watch
+    from builder.cli.options import Options
+    from builder.context.remote import Fetch, FetchedFile
+    from builder.events import Listener
+
+
+def fetch(options: Options, environment: Environment, scratch: Path) -> Fetch:
+    """Give what downloads contexts and Dockerfiles; secrets of the options log in."""
+    secrets = inputs.secrets(options.secrets, environment.variables)
+    return fetcher(_request(environment, scratch), lambda url: authorisation(url, secrets))
+
+
+def git_variables(options: Options, environment: Environment, remote: str) -> Mapping[str, str]:
+    """Give what git sees when it fetches a context; secrets of the options log in."""
+    secrets = inputs.secrets(options.secrets, environment.variables)
+    return git_environment(environment.variables, secrets, {}, remote)
+
+
+def remote(environment: Environment, scratch: Path, listener: Listener, number: Callable[[], int]) -> Remote:
+    """Give what ADD fetches by; each download is reported as a step."""
+    request = _request(environment, scratch)
+
+    def reporting(url: str, headers: Mapping[str, str]) -> FetchedFile | None:
+        step = Step(number(), f"[internal] fetch {shown(url)}")
+        with reported(listener, step):
+            return request(url, headers, lambda done, total: listener(Progress(step, "", done, total)))
+
+    return Remote(reporting, environment.variables, environment.store / "cache" / "downloads", scratch)
+
+
+def _request(environment: Environment, scratch: Path) -> Request:
+    """Give what downloads by HTTP; the user's settings are read when there is something to download."""
+
+    @functools.cache
+    def requesting() -> Request:
+        from layers.registry.settings import proxy_for  # noqa: PLC0415 - only where something is downloaded
+
+        settings = environment.registry_settings()
+        return requester(scratch, functools.partial(proxy_for, settings), settings.ca_file)
+
+    def request(url: str, headers: Mapping[str, str], watch: Watch | None = None) -> FetchedFile | None:
+        return requesting()(url, headers, watch)
+
+    return request
