@@ -45,8 +45,10 @@ class Command:
     """Resource limits: name as in ``resource.RLIMIT_...`` in lower case, soft, hard."""
     pid_file: str = ""
     """Where the program writes the id of the process that it leaves running, and that is waited for in its place."""
+    cgroup: str = ""
+    """The name of a control group that the program makes, to be removed when all has ended."""
     cleanup: tuple[str, ...] = ()
-    """A program to run when all has ended."""
+    """A program that removes it where it is not at its usual place."""
 
 
 @dataclass(frozen=True, slots=True)

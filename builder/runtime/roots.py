@@ -85,9 +85,14 @@ class OverlayRoots:
         """Mount an overlay; see :meth:`Roots.open`."""
         lowers = self._unpacked.lower_directories(layers, chain_ids)
         userxattr = self._unpacked.userxattr
-        with StepRoot(lowers, self._scratch, mounts, userxattr=userxattr, devices=self._devices) as step:
+        step = StepRoot(lowers, self._scratch, mounts, userxattr=userxattr, devices=self._devices)
+        try:
             parent = chain_ids[-1] if chain_ids else None
             yield _OverlayRoot(step, self._unpacked, tree, parent, own_ids=self._own_ids)
+        finally:
+            step.unmount()
+            # While other work goes on; what is left in the end goes with all of the scratch directory.
+            threading.Thread(target=step.close, name="remove", daemon=True).start()
 
 
 class _OverlayRoot:

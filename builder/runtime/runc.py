@@ -123,6 +123,7 @@ class Runc:
             arguments=arguments,
             environment={"PATH": os.defpath},
             pid_file=pid_file,
+            cgroup=spec.cgroup(bundle.name) if self.sandbox.cgroups else "",
             cleanup=(*program, "delete", "--force", bundle.name) if self.sandbox.cgroups else (),
         )
 

@@ -104,7 +104,8 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
         os.close(failed)
         answer = _watch(child, life, waking, command["pid_file"])
         end_children()
-        _clean_up(command["cleanup"])
+        if command["cgroup"] and not _remove_cgroup(command["cgroup"]):
+            _clean_up(command["cleanup"])
         if answer is not None:
             answer["error"] = int(os.read(failing, 16) or b"0")
             life.sendall(json.dumps(answer).encode())
@@ -191,6 +192,20 @@ def _exec(command: dict[str, Any], output: int, failed: int) -> NoReturn:
         os.write(failed, str(error.errno).encode())
     finally:
         os._exit(127)
+
+
+def _remove_cgroup(name: str) -> bool:
+    """Remove a control group from every hierarchy; say whether it was there and now is nowhere."""
+    top, found = b"/sys/fs/cgroup", False
+    try:
+        # one hierarchy (version 2), or one for each controller (version 1)
+        for each in (top, *(top + b"/" + entry for entry in os.listdir(top))):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                os.rmdir(each + b"/" + os.fsencode(name))
+                found = True
+    except OSError:
+        return False
+    return found
 
 
 def _clean_up(arguments: list[str]) -> None:

@@ -80,6 +80,11 @@ def own_capabilities(status: Path = Path("/proc/self/status")) -> frozenset[str]
     return frozenset(name for number, name in enumerate(CAPABILITIES) if mask >> number & 1)
 
 
+def cgroup(name: str) -> str:
+    """Give the name of the control group of a container."""
+    return f"pybuild-{name}"
+
+
 def config(process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path], name: str) -> dict[str, Any]:
     """Give the document; ``etc`` has the host files to be seen as ``hosts`` and ``resolv.conf``."""
     insecure = process.security == "insecure"
@@ -179,7 +184,7 @@ def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], name: st
         kinds.append("network")
     linux: dict[str, Any] = {"namespaces": [{"type": kind} for kind in kinds]}
     if sandbox.cgroups:
-        linux["cgroupsPath"] = f"/pybuild-{name}"
+        linux["cgroupsPath"] = f"/{cgroup(name)}"
         linux["resources"] = {"devices": [{"allow": insecure, "access": "rwm"}]}
     if not insecure:
         linux |= {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READONLY)}
