@@ -64,8 +64,8 @@ class Placement:
         return replace(self, chmod=None)
 
     def new_directory(self, path: bytes, mtime: int) -> Entry:
-        """Give a directory that the copy makes on its way: 0755, or what an octal ``--chmod`` says."""
-        mode = self.chmod.octal if self.chmod is not None and self.chmod.octal is not None else 0o755
+        """Give a directory that the copy makes on its way: 0755, or the permissions of an octal ``--chmod``."""
+        mode = self.chmod.octal & 0o777 if self.chmod is not None and self.chmod.octal is not None else 0o755
         uid, gid = self.owner or (0, 0)
         return Entry(path, "directory", mode, uid, gid, mtime=mtime)
 
