@@ -25,7 +25,7 @@ MEMBERS: list[dict[str, Any]] = [
 @trap(51)
 @pytest.mark.parametrize("compression", ["", "gz", "bz2", "xz", "zst"])
 def test_an_archive_is_known_by_what_is_in_it(bench: Bench, compression: str) -> None:
-    files = [{"path": "no-ending", "archive": MEMBERS, "compression": compression, "uid": 9}]
+    files = [{"path": "no-ending", "archive": MEMBERS, "compression": compression}]
 
     built = bench.build("FROM scratch\nADD --chmod=777 no-ending /to\n", files)
 
