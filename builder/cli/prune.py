@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -155,9 +156,7 @@ def _prune_cache(layout: Layout, *, everything: bool, until: dt.datetime | None,
             removed += 1
     freed = 0
     if until is None and not keep_storage:
-        freed += _remove_unpacked(layout.root / "unpacked", set() if everything else gc.stacks(layout))
-        if everything:
-            freed += sum(_remove_tree(layout.root / "cache" / name) for name in ("files", "mounts"))
+        freed = _remove_derived(layout.root, set() if everything else gc.stacks(layout), everything=everything)
     print(f"Deleted build cache objects:\t{removed}")
     return freed
 
@@ -173,18 +172,27 @@ def _oldest_first(cache: LocalCache, keep_storage: int) -> list[tuple[Path, Reco
     return []
 
 
-def _remove_unpacked(directory: Path, keep: Collection[Digest]) -> int:
-    """Remove unpacked layers; files of other owners need the user namespace in which they were made."""
-    if not directory.is_dir() or not any(any(each.iterdir()) for each in directory.iterdir() if each.is_dir()):
+def _remove_derived(root: Path, keep: Collection[Digest], *, everything: bool) -> int:
+    """Remove unpacked layers, and with ``everything`` cache mounts and downloads; give the bytes freed.
+
+    Files of other owners can only be removed in the user namespace in which they were made.
+    """
+    unpacked = root / "unpacked"
+    others = [root / "cache" / name for name in ("files", "mounts", "downloads")] if everything else []
+    if not any(any(directory.glob("*/*")) or any(directory.glob("*")) for directory in (unpacked, *others)):
         return 0
     from builder.runtime.unpacked import Unpacked  # noqa: PLC0415 - only where something is unpacked
     from builder.runtime.userns import enter  # noqa: PLC0415 - likewise
 
     try:
-        return Unpacked(directory, enter()).prune(keep)
+        namespace = enter()
     except IsolationError as error:
-        print(f"Unpacked layers stay: {error}")
+        print(f"unpacked layers stay: {error}", file=sys.stderr)
         return 0
+    freed = Unpacked(unpacked, namespace).prune(keep)
+    if everything:
+        others += [each for each in unpacked.iterdir() if each.name != namespace.kind]
+    return freed + sum(map(_remove_tree, others))
 
 
 def _remove_tree(directory: Path) -> int:

@@ -50,9 +50,14 @@ def apps(based: Pybuild, write: Write) -> Pybuild:
     return based
 
 
+def cells(text: str) -> list[list[str]]:
+    """Give the cells of a table, each row's; how wide a column is depends on the time of day."""
+    return [re.split(r" {3,}", line.rstrip()) for line in text.splitlines()]
+
+
 def columns(text: str) -> list[list[str]]:
-    """Give the cells of a table, each row's; rows of one second are in no order."""
-    head, *rows = [re.split(r" {3,}", line.rstrip()) for line in text.splitlines()]
+    """Give the cells of a table whose rows are in no order: they are of one second."""
+    head, *rows = cells(text)
     return [head, *sorted(rows)]
 
 
