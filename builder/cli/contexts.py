@@ -152,14 +152,12 @@ class _Archive:
         return stored.image(platform) if isinstance(stored, Index) else stored
 
     def _parts(self) -> tuple[Path, str]:
-        """Give the archive's path and what follows it: a tag after ``:``, a digest after ``@``, or nothing."""
-        whole = Path(self.source)
-        if whole.exists():
-            return whole, ""
-        for separator in "@:":
-            path, found, wanted = self.source.partition("@") if separator == "@" else self.source.rpartition(":")
-            if found and Path(path).exists():
-                return Path(path), wanted
+        """Give the archive's path and what follows it: a tag or name after ``:``, a digest after ``@``, or nothing."""
+        source = self.source
+        for end in [len(source), *(i for i in range(len(source) - 1, 0, -1) if source[i] in ":@")]:
+            if Path(source[:end]).exists():
+                wanted = source[end + 1 :]
+                return Path(source[:end]), wanted.rpartition("@")[2]  # a digest says more than a tag before it
         raise NotFoundError(f"there is no {self.source}")
 
 
