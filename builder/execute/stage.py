@@ -117,8 +117,13 @@ class StageRun:
         named = site.named.find(called, platform or self.plan.platform) if called else None
         if named is not None and named.files is not None:
             return Origin(named.files(), f'"{name}"')
-        found = site.stage(source.index) if isinstance(source, Stage) else site.image(source)
-        return layers_origin(site, found.layers, name)
+        if isinstance(source, Stage):
+            return layers_origin(site, site.stage(source.index).layers, name)
+        try:
+            return layers_origin(site, site.image(source).layers, name)
+        except BuildError as error:
+            error.hint = self.plan.hint(source) or error.hint
+            raise
 
     def _title(self, state: BuildState, instruction: ins.Instruction, position: str) -> str:
         """Give a step's name: its text with the values of those variables that are set, the others as written."""

@@ -186,4 +186,4 @@ class Bench:
         """Build, which must fail; give what is said on standard error."""
         code, _, err = self.run("--progress=plain", *options, self.context(dockerfile, files))
         assert code == 1, err
-        return err[err.index("ERROR: ") :]
+        return err[err.rindex("\nERROR: ") + 1 :] if not err.startswith("ERROR: ") else err
