@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import posixpath
+import stat
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -66,8 +67,7 @@ class Placement:
     def new_directory(self, path: bytes, mtime: int) -> Entry:
         """Give a directory that the copy makes on its way: 0755, or the permissions of an octal ``--chmod``."""
         mode = self.chmod.octal & 0o777 if self.chmod is not None and self.chmod.octal is not None else 0o755
-        uid, gid = self.owner or (0, 0)
-        return Entry(path, "directory", mode, uid, gid, mtime=mtime)
+        return made_directory(self.below, path, mode, self.owner, mtime)
 
     def touched(self, entry: Entry, path: bytes, root: bytes) -> Entry:
         """Give an entry of the source as it will be at ``path``; a hard link's target moves below ``root``."""
@@ -176,6 +176,18 @@ def top_directory(placement: Placement, path: bytes, mtime: int) -> Iterator[Cha
     if existing is not None and existing.kind != "directory":
         raise StepError(f"cannot copy to non-directory: /{_text(path)}")
     yield Change(path, existing._replace(mtime=mtime) if existing else placement.new_directory(path, mtime))
+
+
+def made_directory(tree: Tree, path: bytes, mode: int, owner: Owner | None, mtime: int) -> Entry:
+    """Give a directory as mkdir makes it: below one with setgid it has that bit too, and its group unless told."""
+    above, holder = path, None
+    while holder is None and above:
+        above = above.rpartition(b"/")[0]
+        holder = tree.get(above)
+    group = 0
+    if holder is not None and holder.mode & stat.S_ISGID:
+        mode, group = mode | stat.S_ISGID, holder.gid
+    return Entry(path, "directory", mode, *(owner or (0, group)), mtime=mtime)
 
 
 def check_replaces(existing: Entry | None, entry: Entry) -> None:

@@ -11,8 +11,9 @@ from builder.errors import StepError
 from builder.execute.commit import commit, recall
 from builder.execute.config import working_directory
 from builder.execute.owner import owner_of
+from builder.execute.place import made_directory
 from builder.execute.state import with_container
-from layers.changeset.entry import Change, Entry
+from layers.changeset.entry import Change
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +52,7 @@ def workdir(site: Site, prepared: tuple[BuildState, str, CacheKey | None], instr
     state, created_by, key = prepared
     tree = site.trees.tree(state.layers)
     user = state.container.user
-    owner = owner_of(site, state, user, instruction.where) if user else (0, 0)
+    owner = owner_of(site, state, user, instruction.where) if user else None
     path = posixpath.normpath("/" + state.working_dir.lstrip("/")).lstrip("/").encode("utf-8", "surrogateescape")
     try:
         changes = list(_directories(tree, tree.resolve(path), owner, site.settings.epoch))
@@ -61,7 +62,7 @@ def workdir(site: Site, prepared: tuple[BuildState, str, CacheKey | None], instr
     return commit(site, state, changes, created_by, key)
 
 
-def _directories(tree: Tree, path: bytes, owner: Owner, epoch: int | None) -> Iterator[Change]:
+def _directories(tree: Tree, path: bytes, owner: Owner | None, epoch: int | None) -> Iterator[Change]:
     """Give the missing directories down to ``path`` and those above them.
 
     A new one has the time of the directory above it: the same input makes the same layer.
@@ -74,7 +75,7 @@ def _directories(tree: Tree, path: bytes, owner: Owner, epoch: int | None) -> It
         here = b"/".join(parts[:i])
         existing = tree.get(here)
         if existing is None:
-            existing = Entry(here, "directory", 0o755, *owner, mtime=mtime if epoch is None else epoch)
+            existing = made_directory(tree, here, 0o755, owner, mtime if epoch is None else epoch)
         elif existing.kind != "directory":
             raise StepError(
                 f"WORKDIR /{path.decode('utf-8', 'replace')}: /{here.decode('utf-8', 'replace')} is no directory"
