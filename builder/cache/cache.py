@@ -31,5 +31,11 @@ class Cache(Protocol):
     def get(self, key: CacheKey) -> Record | None:
         """Give what was put under this key; None where nothing was, or it cannot be read."""
 
-    def put(self, key: CacheKey, record: Record) -> None:
-        """Remember a record, in place of an older one."""
+    def put(self, key: CacheKey, record: Record, action: CacheKey | None = None) -> None:
+        """Remember a record, in place of an older one, and that there is one of ``action``."""
+
+    def may_have(self, action: CacheKey) -> bool:
+        """Tell whether there may be a record of an action, whatever files it was of; no is sure, yes is not.
+
+        An action is a step without the content of its files: where there is no record, no key need be found out.
+        """

@@ -34,9 +34,12 @@ class LocalCache:
         except (OSError, InvalidError):
             return None
 
-    def put(self, key: CacheKey, record: Record) -> None:
+    def put(self, key: CacheKey, record: Record, action: CacheKey | None = None) -> None:
         """Remember a record: written aside and renamed, so that no reader sees half of it."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        if action is not None:
+            self._action(action).parent.mkdir(exist_ok=True)
+            self._action(action).touch()
         descriptor, name = tempfile.mkstemp(dir=self.directory, prefix=".tmp-")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -45,6 +48,13 @@ class LocalCache:
         except BaseException:
             os.unlink(name)
             raise
+
+    def may_have(self, action: CacheKey) -> bool:
+        """Tell whether a record of this action was ever put."""
+        return self._action(action).exists()
+
+    def _action(self, action: CacheKey) -> Path:
+        return self.directory.with_name("actions") / str(action)
 
     def records(self) -> Iterator[tuple[Path, Record]]:
         """Give every readable record and its file, in no order."""
@@ -73,9 +83,13 @@ class WriteOnlyCache:
         """Find nothing."""
         return None
 
-    def put(self, key: CacheKey, record: Record) -> None:
+    def put(self, key: CacheKey, record: Record, action: CacheKey | None = None) -> None:
         """Remember a record."""
-        self.cache.put(key, record)
+        self.cache.put(key, record, action)
+
+    def may_have(self, action: CacheKey) -> bool:  # noqa: ARG002 - the protocol's
+        """Say no: nothing will be found."""
+        return False
 
 
 def _read(content: bytes) -> Record:

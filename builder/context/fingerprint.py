@@ -13,16 +13,18 @@ import struct
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.context.context import LocalFile
+from builder.context.select import Selected
 from builder.errors import ContextError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from hashlib import _Hash
     from pathlib import Path
 
-    from builder.context.select import Selected
     from layers.changeset.entry import Change, Content, Entry
 
 _COUNTER_TICK = 50_000_000
@@ -136,15 +138,25 @@ class Memo:
         return self._files
 
 
-def fingerprint(selection: Iterable[Selected], memo: Memo) -> bytes:
-    """Give the content digest of a selection, reading as few files as the memo allows.
+class Fingerprint(NamedTuple):
+    """What a selection is known by."""
+
+    content: bytes
+    """Its content digest."""
+    seen: bytes
+    """The stat digest that it had before it was read: with another one later, something has changed since."""
+
+
+def fingerprint(selection: Iterable[Selected], memo: Memo) -> Fingerprint:
+    """Give the digests of a selection, reading as few files as the memo allows.
 
     Raises:
         ContextError: a file cannot be read, or changed while it was.
     """
     chosen = list(selection)
-    known = memo.selection(stat_digest(chosen).digest)
-    return known if known is not None else content_digest(chosen, memo)
+    seen = stat_digest(chosen).digest
+    known = memo.selection(seen)
+    return Fingerprint(known if known is not None else content_digest(chosen, memo), seen)
 
 
 def stat_digest(selection: Iterable[Selected]) -> Statted:
@@ -178,15 +190,70 @@ def content_digest(selection: Iterable[Selected], memo: Memo) -> bytes:
         for change in selected.walk():
             entry = change.entry
             assert entry is not None
-            head = _head(change.path, entry)
-            stats.add(change, entry, head)
-            total.update(head)
-            if entry.xattrs:
-                total.update(_xattrs(entry))
+            _add(total, stats, change, entry)
             if change.open is not None:
                 total.update(entry.digest or _file_digest(change.open, entry, memo, stats.started))
-    digest = total.digest()
-    statted = stats.result()
+    return _remembered(total, stats, memo)
+
+
+@dataclass(frozen=True, slots=True)
+class Noted(Selected):
+    """A source that notes what its walk gives, so that its digest can be had of what was read meanwhile."""
+
+    started: int = field(default_factory=time.time_ns)
+    noted: list[Change] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, selected: Selected) -> Noted:
+        """Give the same source."""
+        return cls(*(getattr(selected, each.name) for each in fields(Selected)))
+
+    def walk(self) -> Iterator[Change]:
+        """Give what to copy; only the last walk is noted."""
+        self.noted.clear()
+        for change in Selected.walk(self):
+            self.noted.append(change)
+            yield change
+
+    def content_digest(self, placed: Sequence[Entry], memo: Memo) -> bytes | None:
+        """Give the content digest of the last walk, and let the memo learn what it would have learnt.
+
+        Args:
+            placed: the entries that the walk became, in its order, with the digests of what was read; others may come
+                before them.
+            memo: learns.
+
+        Returns:
+            None where the two do not belong together.
+        """
+        entries = placed[len(placed) - len(self.noted) :]
+        if len(entries) != len(self.noted):
+            return None
+        total, stats = hashlib.sha256(), _Stats(self.started)
+        total.update(_SOURCE)
+        stats.total.update(_SOURCE)
+        for change, found in zip(self.noted, entries, strict=True):
+            entry = change.entry
+            if entry is None or entry.kind != found.kind or entry.size != found.size:
+                return None
+            _add(total, stats, change, entry)
+            if change.open is not None:
+                total.update(found.digest)
+                if isinstance(change.open, LocalFile) and _is_settled(change.open.info, self.started):
+                    memo.remember_file(change.open.info, found.digest)
+        return _remembered(total, stats, memo)
+
+
+def _add(total: _Hash, stats: _Stats, change: Change, entry: Entry) -> None:
+    head = _head(change.path, entry)
+    stats.add(change, entry, head)
+    total.update(head)
+    if entry.xattrs:
+        total.update(_xattrs(entry))
+
+
+def _remembered(total: _Hash, stats: _Stats, memo: Memo) -> bytes:
+    digest, statted = total.digest(), stats.result()
     if statted.settled:
         memo.remember_selection(statted.digest, digest)
     return digest
@@ -195,9 +262,9 @@ def content_digest(selection: Iterable[Selected], memo: Memo) -> bytes:
 class _Stats:
     """A stat digest in the making."""
 
-    def __init__(self) -> None:
+    def __init__(self, started: int | None = None) -> None:
         self.total = hashlib.sha256()
-        self.started = time.time_ns()
+        self.started = time.time_ns() if started is None else started
         self._settled = True
 
     def add(self, change: Change, entry: Entry, head: bytes) -> None:

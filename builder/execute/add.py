@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from builder.context.select import select
 from builder.errors import BuildError, StepError
 from builder.execute.commit import commit, recall
-from builder.execute.copy import content_of, created_by, heredoc_changes, key_of, placement_of
+from builder.execute.copy import content_of, created_by, heredoc_changes, key_of, placement_of, unchanged
 from builder.execute.place import Placement, place
 from builder.execute.remote import Joined, Loaded, Source, is_remote, remote_source
 from builder.execute.unpack import unpacked
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from builder.execute.site import Site
     from builder.execute.state import BuildState
     from layers.changeset.entry import Change
+    from layers.changeset.index import LayerIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Prepared:
     """In their order: what one names elsewhere, or in the build context."""
     created_by: str
     key: CacheKey
+    here: Sequence[Selected]
+    """What is in the build context."""
+    seen: bytes
+    """Its stat digest."""
 
 
 def prepare(site: Site, state: BuildState, instruction: Add) -> Prepared:
@@ -63,9 +68,10 @@ def prepare(site: Site, state: BuildState, instruction: Add) -> Prepared:
         raise StepError("--checksum is for a single remote source", hint="write an ADD for each")
     here = [each for source in sources if not isinstance(source, Source) for each in source]
     there = [source.meaning if isinstance(source, Source) else len(source) for source in sources]
-    meaning = [instruction.unpack, content_of(site, here), *([there] if len(local) < len(sources) else [])]
+    found = content_of(site, here)
+    meaning = [instruction.unpack, found.content.hex(), *([there] if len(local) < len(sources) else [])]
     key = key_of("ADD", state, replace(instruction, sources=tuple(local)), [meaning])
-    return Prepared(sources, created_by("ADD", instruction), key)
+    return Prepared(sources, created_by("ADD", instruction), key, here, found.seen)
 
 
 def cached(site: Site, state: BuildState, prepared: Prepared) -> BuildState | None:
@@ -83,7 +89,10 @@ def add(site: Site, state: BuildState, instruction: Add, prepared: Prepared) -> 
         placement = placement_of(site, state, instruction)
         with contextlib.ExitStack() as stack:
             taken = _load(site, instruction, prepared, stack)
-            key = prepared.key if taken.as_promised else None
+
+            def key(_: LayerIndex) -> CacheKey | None:
+                return prepared.key if taken.as_promised and unchanged(prepared.here, prepared.seen) else None
+
             return commit(site, state, _changes(placement, taken, instruction), prepared.created_by, key)
     except BuildError as error:
         error.where = error.where or instruction.where

@@ -14,16 +14,26 @@ from layers.model import Descriptor
 from layers.store.recompress import recompressed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from builder.cache.key import CacheKey
     from builder.execute.site import Site
     from builder.execute.state import BuildState
     from layers.changeset.entry import Change
+    from layers.changeset.index import LayerIndex
+
+    Keyed = Callable[[LayerIndex], CacheKey | None]
+    """Gives the key of a layer that has been written, by what it holds; None where it shall not be remembered."""
 
 
 def commit(
-    site: Site, state: BuildState, changes: Iterable[Change], created_by: str, key: CacheKey | None
+    site: Site,
+    state: BuildState,
+    changes: Iterable[Change],
+    created_by: str,
+    key: CacheKey | Keyed | None,
+    *,
+    action: CacheKey | None = None,
 ) -> BuildState:
     """Write changes as a layer, in the order in which they come, and give the state with it.
 
@@ -32,7 +42,8 @@ def commit(
         state: what the layer lies on.
         changes: what the step did.
         created_by: the step in the history's words.
-        key: under which the layer is remembered; None for a step that no other build can have.
+        key: under which the layer is remembered, or what finds it out; None for a step that no other build can have.
+        action: the step whatever the content of its files; see :meth:`Cache.may_have`.
     """
     settings = site.settings
     created = rfc3339(site.now())
@@ -47,16 +58,20 @@ def commit(
         blob.commit(written.digest, written.size)
     site.trees.keep(written.digest, written.index)
     descriptor = Descriptor(layer_type(settings.compression), written.digest, written.size)
-    if key is not None:
-        site.cache.put(_kept_under(site, key), Record(written.diff_id, created, {settings.compression: descriptor}))
+    found = key(written.index) if callable(key) else key
+    if found is not None:
+        record = Record(written.diff_id, created, {settings.compression: descriptor})
+        site.cache.put(_kept_under(site, found), record, action)
     return with_layer(state, site.layout.layer(descriptor, written.diff_id), created_by, created)
 
 
-def recall(site: Site, state: BuildState, created_by: str, key: CacheKey) -> BuildState | None:
+def recall(site: Site, state: BuildState, created_by: str, key: CacheKey | None) -> BuildState | None:
     """Give the state with the layer that is remembered under a key, None where none is or its blob is gone.
 
     A layer kept in another compression than this build's is compressed anew; its diff_id is the same.
     """
+    if key is None:
+        return None
     key = _kept_under(site, key)
     record = site.cache.get(key)
     if record is None:

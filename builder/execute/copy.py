@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.cache.key import cache_key
-from builder.context.fingerprint import fingerprint
+from builder.context.context import LocalContext
+from builder.context.fingerprint import Fingerprint, Noted, fingerprint, stat_digest
 from builder.context.select import select
 from builder.errors import BuildError, StepError
 from builder.execute.chmod import Chmod
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from builder.execute.origin import Origin
     from builder.execute.site import Site
     from builder.execute.state import BuildState
+    from layers.changeset.index import LayerIndex
 
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 """How a source begins that is not a file of a context or an image."""
@@ -39,7 +41,11 @@ class Prepared:
     files: Files
     selected: Sequence[Selected]
     created_by: str
-    key: CacheKey
+    key: CacheKey | None
+    """None where no such COPY was ever carried out: then the files are read once, for the layer and for its key."""
+    action: CacheKey
+    seen: bytes = b""
+    """The stat digest of files of a context."""
 
 
 def prepare(site: Site, state: BuildState, instruction: Copy, origin: Origin) -> Prepared:
@@ -67,16 +73,33 @@ def prepare(site: Site, state: BuildState, instruction: Copy, origin: Origin) ->
         place=origin.title,
     )
     flags = ["--parents "] if instruction.parents else []
-    meaning = [instruction.parents, content_of(site, selected)]
-    return Prepared(
-        origin.files, selected, created_by("COPY", instruction, flags), key_of("COPY", state, instruction, [meaning])
-    )
+    shown = created_by("COPY", instruction, flags)
+    action = key_of("COPY", state, instruction, [instruction.parents])
+    if _reads_once(origin.files, selected, instruction) and not site.cache.may_have(action):
+        return Prepared(origin.files, selected, shown, None, action)
+    found = content_of(site, selected)
+    key = _key(state, instruction, found.content)
+    return Prepared(origin.files, selected, shown, key, action, b"" if origin.layers is not None else found.seen)
 
 
-def content_of(site: Site, selected: Sequence[Selected]) -> str:
-    """Give the digest of all that a selection holds."""
+def _key(state: BuildState, instruction: Copy, content: bytes) -> CacheKey:
+    return key_of("COPY", state, instruction, [[instruction.parents, content.hex()]])
+
+
+def _reads_once(files: Files, selected: Sequence[Selected], instruction: Copy) -> bool:
+    """Tell whether a layer's own entries say what was read: with one source, and none of it known beforehand."""
+    return len(selected) == 1 and not instruction.heredocs and isinstance(files, LocalContext)
+
+
+def content_of(site: Site, selected: Sequence[Selected]) -> Fingerprint:
+    """Give the digests of all that a selection holds."""
     with site.memo_lock:
-        return fingerprint(selected, site.memo).hex()
+        return fingerprint(selected, site.memo)
+
+
+def unchanged(selected: Sequence[Selected], seen: bytes) -> bool:
+    """Tell whether files of a context are as they were when they had this stat digest."""
+    return stat_digest(selected).digest == seen
 
 
 def key_of(kind: str, state: BuildState, instruction: Copy | Add, content: Sequence[object]) -> CacheKey:
@@ -118,14 +141,36 @@ def copy(site: Site, state: BuildState, instruction: Copy, prepared: Prepared) -
     """
     try:
         placement = placement_of(site, state, instruction)
+        if _reads_once(prepared.files, prepared.selected, instruction):
+            return _copy_once(site, state, instruction, prepared, placement)
         changes = place(placement, prepared.files, prepared.selected)
         if instruction.heredocs:
             written = (heredoc_changes(placement, heredoc) for heredoc in instruction.heredocs)
             changes = merge(iter([changes, *written]))
-        return commit(site, state, changes, prepared.created_by, prepared.key)
+
+        def key(_: LayerIndex) -> CacheKey | None:
+            # Files that changed meanwhile are in the layer as they are now, and in the key as they were.
+            return prepared.key if not prepared.seen or unchanged(prepared.selected, prepared.seen) else None
+
+        return commit(site, state, changes, prepared.created_by, key)
     except BuildError as error:
         error.where = error.where or instruction.where
         raise
+
+
+def _copy_once(
+    site: Site, state: BuildState, instruction: Copy, prepared: Prepared, placement: Placement
+) -> BuildState:
+    """Write the layer of one source; its key is found out by what was read for it."""
+    noted = Noted.of(prepared.selected[0])
+
+    def key(index: LayerIndex) -> CacheKey | None:
+        with site.memo_lock:
+            content = noted.content_digest(index.entries, site.memo)
+        return _key(state, instruction, content) if content is not None else None
+
+    changes = place(placement, prepared.files, [noted])
+    return commit(site, state, changes, prepared.created_by, key, action=prepared.action)
 
 
 def placement_of(site: Site, state: BuildState, instruction: Copy | Add) -> Placement:

@@ -16,7 +16,7 @@ from builder.context.context import LocalContext
 from builder.context.select import select
 from builder.errors import IsolationError, StepError
 from builder.events import Noted
-from builder.execute.copy import content_of
+from builder.execute.copy import content_of, unchanged
 from builder.execute.copyout import copy_out
 from builder.execute.secrets import AgentProxy
 from builder.runtime.runtime import Mount
@@ -54,6 +54,8 @@ class Wanted:
     selected: Selected | None = None
     content: str = ""
     """The digest of all that is selected."""
+    seen: bytes = b""
+    """Its stat digest, where it is of a context."""
 
     @property
     def meaning(self) -> dict[str, Any]:
@@ -126,7 +128,14 @@ def _plain(site: Site, state: BuildState, mount: RunMount, origin: Callable[[str
     kinds = {"bind": ("directory", "file"), "cache": ("directory",)}[mount.type]
     if selected.entry.kind not in kinds:
         raise StepError(f'mount source "{mount.source}" in {source.title} is no {" and no ".join(kinds)}')
-    return Wanted(mount, target, source, selected, content_of(site, [selected]))
+    found = content_of(site, [selected])
+    seen = found.seen if source.layers is None else b""
+    return Wanted(mount, target, source, selected, found.content.hex(), seen)
+
+
+def all_unchanged(wanted: Sequence[Wanted]) -> bool:
+    """Tell whether what steps see of contexts is as it was when it was looked up."""
+    return all(unchanged([each.selected], each.seen) for each in wanted if each.selected is not None and each.seen)
 
 
 def _absolute(target: str, working_dir: str) -> str:

@@ -11,8 +11,9 @@ from builder.dockerfile.platforms import proxy_environment
 from builder.errors import RunError, StepError
 from builder.events import Output, Warned
 from builder.execute.commit import commit, recall
-from builder.execute.mounts import SCRIPTS, mounted, prepare_mounts
+from builder.execute.mounts import SCRIPTS, all_unchanged, mounted, prepare_mounts
 from builder.execute.owner import user_of
+from builder.runtime.owners import Owners
 from builder.runtime.runtime import Process
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, ste
         ended = machine.runtime.run(process, root.path, lambda data: site.listener(Output(step, data)))
         if ended.code:
             raise _failure(prepared.arguments, ended.code, ended.error, instruction)
-        result = commit(site, state, root.changes(), prepared.created_by, prepared.key)
+        key = prepared.key if all_unchanged(prepared.mounts) else None
+        owners = Owners(process.user.uid, process.user.gid, ended.owned)
+        result = commit(site, state, root.changes(owners), prepared.created_by, key)
         if result.chain is not None:
             root.keep(result.chain)
     return result

@@ -69,3 +69,14 @@ def test_keys_differ_by_kind_parent_and_meaning_and_by_nothing_else() -> None:
     assert len(keys) == 4
     assert cache_key("RUN", None, {"a": ["x"], "b": 1}) == cache_key("RUN", None, meaning)
     assert isinstance(KEY, CacheKey)
+
+
+def test_an_action_is_known_once_it_has_a_record(tmp_path: Path) -> None:
+    cache, action = LocalCache(tmp_path / "steps"), cache_key("COPY", None, {})
+    assert not cache.may_have(action)
+
+    cache.put(KEY, RECORD, action)
+
+    assert cache.may_have(action)
+    assert not WriteOnlyCache(cache).may_have(action)
+    assert [RECORD] == [record for _, record in cache.records()]

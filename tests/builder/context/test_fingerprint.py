@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import itertools
 import os
 import time
 from typing import TYPE_CHECKING
@@ -8,13 +10,16 @@ import pytest
 
 from builder.context import fingerprint as module
 from builder.context.context import LocalContext
-from builder.context.fingerprint import Memo, content_digest, fingerprint, stat_digest
+from builder.context.fingerprint import Memo, Noted, content_digest, fingerprint, stat_digest
 from builder.context.select import select
 from builder.errors import ContextError
+from layers.changeset.write import write_layer
 from tests.builder.context.files import make
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from layers.changeset.index import LayerIndex
 
 
 def content_of(root: Path, source: str = ".", memo: Memo | None = None) -> bytes:
@@ -85,7 +90,7 @@ def test_a_memo_saves_reading(tmp_path: Path) -> None:
     memo = Memo()
     with LocalContext(root) as context:
         selection = select(context, ["."])
-        first = fingerprint(selection, memo)
+        first = fingerprint(selection, memo).content
         memo.save(tmp_path / "memo")
         loaded = Memo.load(tmp_path / "memo")
         for change in selection[0].walk():
@@ -93,7 +98,7 @@ def test_a_memo_saves_reading(tmp_path: Path) -> None:
                 assert loaded.file(os.stat(root / os.fsdecode(change.path))) is not None
 
         assert first == loaded.selection(stat_digest(selection).digest)
-        assert first == fingerprint(selection, loaded) == content_digest(selection, loaded)
+        assert first == fingerprint(selection, loaded).content == content_digest(selection, loaded)
 
 
 def test_one_changed_file_is_read_again(tmp_path: Path) -> None:
@@ -176,3 +181,56 @@ def test_twenty_thousand_unchanged_files_take_a_fraction_of_a_second(tmp_path: P
             best = min(best, time.perf_counter() - started)
 
     assert best < 1.0  # 0.13 s on a quiet machine
+
+
+def layered(selected: Noted) -> LayerIndex:
+    """Give what a layer holds that is written of all that a source gives."""
+    return write_layer(selected.walk(), io.BytesIO(), "none").index
+
+
+@pytest.mark.parametrize("exclude", [(), ("*.log",)])
+def test_what_a_layer_was_written_of_has_the_same_digest(tmp_path: Path, exclude: tuple[str, ...]) -> None:
+    """One pass gives what reading beforehand gives, and the memo learns as much."""
+    make(tmp_path, "a", "d/b", "d/c.log", "e/", "l -> a")
+    (tmp_path / "empty").touch()
+    os.link(tmp_path / "a", tmp_path / "z")
+    settle(tmp_path)
+    memo, other = Memo(), Memo()
+    with LocalContext(tmp_path) as context:
+        (selected,) = select(context, ["."], exclude=exclude)
+        noted = Noted.of(selected)
+        found = noted.content_digest(layered(noted).entries, memo)
+
+        assert content_digest([selected], other) == found
+        assert found == memo.selection(stat_digest([selected]).digest)
+    info = (tmp_path / "a").stat()
+    assert other.file(info) == memo.file(info) is not None
+
+
+def test_a_file_that_changes_meanwhile_counts_as_it_was_read(tmp_path: Path) -> None:
+    """What the layer holds and what its key is of are never two different things."""
+    make(tmp_path, "a", "b")
+    with LocalContext(tmp_path) as context:
+        (selected,) = select(context, ["."])
+        before = content_digest([selected], Memo())
+        noted = Noted.of(selected)
+        walk = noted.walk()
+        changes = [next(walk)]
+        size = (tmp_path / "b").stat().st_size
+        (tmp_path / "b").write_bytes(b"!" * size)
+        index = write_layer(itertools.chain(changes, walk), io.BytesIO(), "none").index
+
+        found = noted.content_digest(index.entries, Memo())
+        assert before != found
+        assert content_digest([selected], Memo()) == found
+
+
+def test_entries_of_something_else_have_no_digest(tmp_path: Path) -> None:
+    make(tmp_path, "a", "d/b")
+    with LocalContext(tmp_path) as context:
+        (selected,) = select(context, ["."])
+        noted = Noted.of(selected)
+        entries = layered(noted).entries
+
+        assert noted.content_digest(entries[1:], Memo()) is None
+        assert noted.content_digest(entries[::-1], Memo()) is None
