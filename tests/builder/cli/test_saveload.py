@@ -248,7 +248,9 @@ def test_what_cannot_be_imported_changes_nothing(cli: Cli, arguments: list[str])
     cli.fails("import", *arguments, input=tar_of({"a": b"b"}))
 
 
-@pytest.mark.parametrize("content", [b"x" * 2000, os.urandom(5000), gzip.compress(b"y" * 5000)])
+@pytest.mark.parametrize(
+    "content", [b"x" * 2000, os.urandom(5000), gzip.compress(b"y" * 5000)], ids=["text", "noise", "gzip"]
+)
 def test_what_is_no_tar_is_not_imported(cli: Cli, content: bytes) -> None:
     cli("images")
     cli.fails("import", "-", input=content)

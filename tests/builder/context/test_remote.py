@@ -101,9 +101,10 @@ def test_a_long_dockerfile_is_taken_whole(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b" \n", "is empty"),
         (b"FROM\0scratch", "neither a tar nor a Dockerfile"),
-        (gzip.compress(archive("f"))[:-20], "standard input: "),
+        (gzip.compress(archive("f"), mtime=0)[:-20], "standard input: "),
         (archive("f" * 90, "g")[:700], "cut short"),
     ],
+    ids=["nothing", "blanks", "zero byte", "cut gzip", "cut tar"],
 )
 def test_other_content_is_an_error(tmp_path: Path, content: bytes, said: str) -> None:
     with pytest.raises(ContextError, match=said):
