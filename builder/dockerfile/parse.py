@@ -52,6 +52,7 @@ def parse(content: bytes, file: str = "Dockerfile") -> Dockerfile:
         DockerfileError: the text breaks the grammar or an instruction's rules; says where.
     """
     source = read_source(content, file)
+    check_frontend(source.directives.get("syntax", ""), SourceRange(file, 1, 1))
     end = SourceRange(file, max(1, len(source.physical)), max(1, len(source.physical)))
     if not source.lines:
         raise DockerfileError("file with no instructions", where=end, hint="a Dockerfile begins with FROM")
@@ -82,6 +83,18 @@ def parse(content: bytes, file: str = "Dockerfile") -> Dockerfile:
         source.physical,
         source.lines,
     )
+
+
+def check_frontend(image: str, where: SourceRange | None = None) -> None:
+    """Refuse a file that is written for another frontend: whatever came of it would not be what was meant.
+
+    Raises:
+        DockerfileError: ``image`` is none of docker/dockerfile, wherever it comes from.
+    """
+    name = image.partition(" ")[0].partition("@")[0].rpartition("/")[2].partition(":")[0]
+    if name not in {"", "dockerfile", "dockerfile-upstream", "dockerfile.v0"}:
+        hint = "docker/dockerfile is known, and built in whatever its version"
+        raise DockerfileError(f"unsupported frontend: {image[:160]}", where=where, hint=hint)
 
 
 def parse_trigger(expression: str, where: SourceRange) -> Instruction:

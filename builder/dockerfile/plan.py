@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from builder.dockerfile.expand import declare
 from builder.dockerfile.instructions import Arg, Copy, From, Instruction, Onbuild, Run
-from builder.dockerfile.parse import parse_trigger
+from builder.dockerfile.parse import check_frontend, parse_trigger
 from builder.dockerfile.platforms import platform_arguments, proxy_environment
 from builder.dockerfile.suggest import did_you_mean
 from builder.dockerfile.words import lex
@@ -193,8 +193,9 @@ def plan(
     """Resolve every FROM and choose the target: the stage of that name in any case, or the last.
 
     Raises:
-        DockerfileError: no such target, a base without name, a platform that is none; says where.
+        DockerfileError: no such target, a base without name, a platform that is none; says where. Another frontend.
     """
+    check_frontend(build_args.get("BUILDKIT_SYNTAX", ""))
     automatic = platform_arguments(platform, build_platform, target or dockerfile.stages[-1].origin.name or "")
     automatic = {name: build_args.get(name, value) for name, value in automatic.items()}
     arguments = global_arguments(dockerfile.arguments, automatic, build_args, dockerfile.escape)

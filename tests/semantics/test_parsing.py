@@ -44,6 +44,28 @@ def test_a_directive_twice_is_an_error(bench: Bench) -> None:
     assert "only one escape" in error
 
 
+@trap(2)
+@pytest.mark.parametrize(
+    "frontend",
+    [
+        "docker/dockerfile:1.7-labs",
+        "mirror.example.com/docker/dockerfile@sha256:0",
+        "docker/dockerfile-upstream:master",
+    ],
+)
+def test_the_frontend_is_built_in(bench: Bench, frontend: str) -> None:
+    assert {"a": "b"} == bench.build(f"# syntax={frontend}\nFROM scratch\nENV a=b\n").env
+
+
+@trap(2)
+def test_another_frontend_is_refused(bench: Bench) -> None:
+    error = bench.fails("# syntax=example.com/mopy:1\napiVersion: v1\n")
+    assert "ERROR: Dockerfile:1: unsupported frontend: example.com/mopy:1\n" in error
+
+    error = bench.fails("FROM scratch\n", (), "--build-arg=BUILDKIT_SYNTAX=example.com/mopy:1")
+    assert "ERROR: unsupported frontend: example.com/mopy:1\n" in error
+
+
 @trap(3)
 def test_what_is_no_json_is_another_form(bench: Bench) -> None:
     built = bench.build("FROM scratch\nCMD ['a', 'b']\nVOLUME ['/a']\n")
