@@ -263,3 +263,29 @@ def test_findings_fail_a_build_whose_dockerfile_says_so(bench: Bench) -> None:
     assert "built" not in str(list(bench.layout.names()))
     text = "# check=skip=JSONArgsRecommended;error=true\nFROM scratch\nCMD run\n"
     assert "warning" not in bench.build(text).err
+
+
+def test_a_base_of_another_platform_is_told_with_its_place(bench: Bench) -> None:
+    foreign = Platform("linux", "s390x")
+    bench.put("base", image(layer(), platform=foreign))
+
+    built = bench.build("FROM base\nCOPY f /\n", {"f": ""})
+
+    expected = f'Base image base was pulled with platform "linux/s390x", expected "{Platform.host()}" for current build'
+    assert f"WARN: InvalidBaseImagePlatform: {expected} (Dockerfile:1)" in built.err
+    assert 1 == built.err.count("WARN: ")
+
+
+def test_variables_of_a_base_in_the_store_are_defined_in_a_build(bench: Bench) -> None:
+    config = ContainerConfig(env=("KNOWN=1",), shell=("/bin/bash", "-c"))
+    bench.put("base", image(layer(), platform=Platform.host(), config=config))
+
+    built = bench.build("FROM base AS one\nLABEL a=$KNOWN\nFROM one\nCMD run $KNOWN\nLABEL b=$KNOWN\n")
+
+    assert "WARN" not in built.err
+
+
+def test_stages_that_are_not_built_are_not_looked_into(bench: Bench) -> None:
+    text = "FROM scratch AS unused\nLABEL a=$nothing\nCMD run\nFROM scratch\n"
+
+    assert "WARN" not in bench.build(text).err
