@@ -20,7 +20,7 @@ class Target(NamedTuple):
     function: str
 
 
-_SETTINGS = {"help_option_names": ["-h", "--help"]}
+_SETTINGS: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
 _HELP = "Build OCI images from Dockerfiles, and keep them: no daemon, no root."
 
 COMMANDS: dict[str, Target] = {
@@ -39,10 +39,28 @@ COMMANDS: dict[str, Target] = {
     "login": Target("login", "login"),
     "logout": Target("login", "logout"),
     "search": Target("search", "search"),
+    "run": Target("container", "run_"),
+    "create": Target("container", "create"),
+    "start": Target("container", "start"),
+    "exec": Target("container", "exec_"),
+    "stop": Target("container", "stop"),
+    "wait": Target("container", "wait"),
+    "rm": Target("container", "remove"),
+    "ps": Target("containerlist", "ps"),
+    "logs": Target("containerlist", "logs"),
+    "cp": Target("containerfiles", "cp"),
+    "diff": Target("containerfiles", "diff"),
+    "commit": Target("containerfiles", "commit"),
+    "export": Target("containerfiles", "export"),
     "info": Target("info", "info"),
     "version": Target("info", "version"),
     "fsck": Target("fsck", "fsck"),
 }
+_RUNNING = frozenset({"run_", "create", "exec_"})
+"""Functions whose arguments end with a command of its own, options and all."""
+_OF_CONTAINERS = (
+    *("commit", "cp", "create", "diff", "exec", "export", "logs", "ps", "rm", "run", "start", "stop", "wait"),
+)
 GROUPS: dict[str, tuple[str, dict[str, Target]]] = {
     "image": (
         "Manage images.",
@@ -62,6 +80,10 @@ GROUPS: dict[str, tuple[str, dict[str, Target]]] = {
         },
     ),
     "builder": ("Manage the build cache.", {"build": COMMANDS["build"], "prune": Target("prune", "builder_prune")}),
+    "container": (
+        "Work in containers.",
+        {name if name != "ps" else "ls": COMMANDS[name] for name in _OF_CONTAINERS},
+    ),
     "manifest": (
         "Join images of several platforms under one name.",
         {
@@ -79,7 +101,7 @@ GROUPS: dict[str, tuple[str, dict[str, Target]]] = {
         },
     ),
 }
-_ALIASES = {"list": "ls", "remove": "rm"}
+_ALIASES = {"list": "ls", "remove": "rm", "ps": "ls"}
 _WITHOUT_STORE = frozenset({"login", "logout", "search", "version"})
 _ALONE = frozenset({"-h", "--help", "--install-completion", "--show-completion"})
 
@@ -88,7 +110,7 @@ class _Command(TyperCommand):
     """A command whose switches also take Go's ``--switch=true`` and ``--switch=false``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _without_booleans(self, args))
+        return super().parse_args(ctx, _without_booleans(self, args) if ctx.allow_interspersed_args else args)
 
 
 def _without_booleans(command: TyperCommand, arguments: Sequence[str]) -> list[str]:
@@ -131,7 +153,8 @@ class _Group(TyperGroup):
 def _load(name: str, target: Target) -> Any:
     function = getattr(importlib.import_module(f"builder.cli.{target.module}"), target.function)
     alone = Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-    alone.command(name, cls=_Command, context_settings=_SETTINGS, no_args_is_help=False)(function)
+    settings = {**_SETTINGS, "allow_interspersed_args": target.function not in _RUNNING}
+    alone.command(name, cls=_Command, context_settings=settings, no_args_is_help=False)(function)
     return get_command(alone)
 
 

@@ -10,6 +10,7 @@ import typer
 
 from builder.cli import common as opt
 from builder.cli import table
+from builder.cli.containers import Containers
 from builder.cli.human import ago, duration, size
 from builder.cli.prune import cache_of
 from builder.cli.stored import kept_images, open_layout
@@ -54,18 +55,26 @@ def df(
     cached = {blob.digest: blob.size for _, record in records for blob in record.blobs.values()}
     only_cached = sum(count for digest, count in cached.items() if digest not in used)
     unpacked = _tree_size(layout.root / "unpacked") + _tree_size(layout.root / "cache")
+    containers = Containers(layout)
+    everyone = containers.all()
+    running = [each for each in everyone if containers.is_running(each)]
+    own = sum(layout.blobs.size(each) for each in containers.blobs() - set(used) if layout.blobs.has(each))
+    bases = {each.base for each in everyone}
+    held = {digest for kept, each in zip(found, blobs, strict=True) if str(kept.digest) in bases for digest in each}
+    free = sum(count for digest, count in used.items() if digest not in held)
+    active = sum(str(kept.digest) in bases for kept in found)
     rows = [
-        _row("Images", len(found), images, images),
-        _row("Containers", 0, 0, 0),
-        _row("Local Volumes", 0, 0, 0),
-        _row("Build Cache", len(records), only_cached + unpacked, only_cached + unpacked),
+        _row("Images", len(found), active, images, free),
+        _row("Containers", len(everyone), len(running), own, 0 if running else own),
+        _row("Local Volumes", 0, 0, 0, 0),
+        _row("Build Cache", len(records), 0, only_cached + unpacked, only_cached + unpacked),
     ]
     table.print_rows(rows, _COLUMNS, _HEADS, form)
 
 
-def _row(kind: str, count: int, total: int, reclaimable: int) -> dict[str, str]:
-    share = f" ({100 * reclaimable // total}%)" if total and kind == "Images" else ""
-    numbers = {"TotalCount": str(count), "Active": "0", "Size": size(total)}
+def _row(kind: str, count: int, active: int, total: int, reclaimable: int) -> dict[str, str]:
+    share = f" ({100 * reclaimable // total}%)" if total and kind != "Build Cache" else ""
+    numbers = {"TotalCount": str(count), "Active": str(active), "Size": size(total)}
     return {"Type": kind, **numbers, "Reclaimable": size(reclaimable) + share}
 
 

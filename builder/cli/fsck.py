@@ -105,10 +105,11 @@ def _layer_reason(layout: Layout, image: Image, damaged: set[Digest]) -> str:
 
 def _orphans(layout: Layout) -> set[Digest]:
     """Give the blobs that no image and no cache record needs."""
-    from layers.store import gc  # noqa: PLC0415 - what --help does not need
+    from builder.cli.containers import Containers  # noqa: PLC0415 - what --help does not need
+    from layers.store import gc  # noqa: PLC0415 - likewise
 
     needed = gc.reachable(layout, [each.descriptor for each in layout.images()])
-    return set(layout.blobs.list()) - set(needed) - cache_of(layout).blobs()
+    return set(layout.blobs.list()) - set(needed) - cache_of(layout).blobs() - Containers(layout).blobs()
 
 
 def _repair(layout: Layout, damaged: set[Digest], broken: set[Digest]) -> None:

@@ -112,10 +112,12 @@ def _opened(source: str, environment: Environment) -> Iterator[IO[bytes]]:
 def _downloaded(url: str, environment: Environment, stack: contextlib.ExitStack) -> Path:
     import functools  # noqa: PLC0415 - seldom
 
-    from builder.cli.fetch import fetcher  # noqa: PLC0415 - only where something is downloaded
+    from builder.cli.fetch import requester  # noqa: PLC0415 - only where something is downloaded
     from builder.cli.scratch import scratch_directory  # noqa: PLC0415 - likewise
     from layers.registry.settings import proxy_for  # noqa: PLC0415 - likewise
 
     settings = environment.registry_settings()
     scratch = stack.enter_context(scratch_directory(environment.store / "tmp"))
-    return fetcher(scratch, functools.partial(proxy_for, settings), settings.ca_file)(url).path
+    found = requester(scratch, functools.partial(proxy_for, settings), settings.ca_file)(url, {})
+    assert found is not None  # nothing was asked of the server that it could answer with "unchanged"
+    return found.path

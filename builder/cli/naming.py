@@ -65,13 +65,15 @@ def remove(layout: Layout, text: str, *, force: bool, prune: bool) -> None:
 
     Raises:
         NotFoundError: nothing is called that.
-        InvalidError: several ids begin so; or the image has several names and this is not forced.
+        InvalidError: several ids begin so; or, unless this is forced, the image has several names or is in use.
     """
     from layers.store import gc  # noqa: PLC0415 - tag needs none of it
 
     digest = _whole(layout, text, force=force)
     found = layout.get(digest)
     by_name = layout.resolve(text).reference is not None
+    if not force:
+        _check_unused(layout, digest, text, by_name=by_name)
     removed = gc.remove(layout, text if by_name else str(digest), force=force)
     for each in removed.untagged:
         print(f"Untagged: {each.familiar}")
@@ -99,6 +101,17 @@ def _whole(layout: Layout, text: str, *, force: bool) -> Digest:
     if len(indexes) > 1 and not force:
         raise InvalidError(f"{text} is in several images: {', '.join(each.short for each in indexes)}")
     return indexes[0] if indexes else digest
+
+
+def _check_unused(layout: Layout, digest: Digest, text: str, *, by_name: bool) -> None:
+    """Refuse to delete what a container was made of; to take one of several names is no deletion."""
+    from builder.cli.containers import Containers  # noqa: PLC0415 - tag needs none of it
+
+    names = next((each.names for each in layout.images() if each.descriptor.digest == digest), ())
+    users = Containers(layout).users(digest)
+    if users and not (by_name and len(names) > 1):
+        hint = f"remove it first: pybuild rm {users[0].name}; or use -f"
+        raise InvalidError(f"unable to remove {text}: container {users[0].name} was made of it", hint=hint)
 
 
 def sweep(layout: Layout) -> Collection[Digest]:

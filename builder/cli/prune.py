@@ -104,14 +104,15 @@ def builder_prune(
 
 
 def collect(layout: Layout) -> Collected:
-    """Delete the blobs that no image and no cache record needs.
+    """Delete the blobs that no image, no container and no cache record needs.
 
     Raises:
         BusyError: a build is using the store.
     """
+    from builder.cli.containers import Containers  # noqa: PLC0415 - only where something is deleted
     from layers.store import gc  # noqa: PLC0415 - only where something is deleted
 
-    return gc.collect(layout, keep=cache_of(layout).blobs())
+    return gc.collect(layout, keep=cache_of(layout).blobs() | Containers(layout).blobs())
 
 
 def cache_of(layout: Layout) -> LocalCache:
@@ -133,9 +134,12 @@ def _alone(layout: Layout) -> Iterator[None]:
 
 def _prune_images(layout: Layout, wanted: Filters, *, everything: bool) -> None:
     """Forget images, and say which."""
-    lines = []
+    from builder.cli.containers import Containers  # noqa: PLC0415 - only where something is deleted
+
+    lines: list[str] = []
+    in_use = {each.base for each in Containers(layout).all()}
     for kept in list(kept_images(layout)):
-        if (everything or not kept.names) and wanted.take(kept):
+        if (everything or not kept.names) and str(kept.digest) not in in_use and wanted.take(kept):
             lines += [f"untagged: {each.familiar}" for each in layout.forget(kept.digest)]
             lines.append(f"deleted: {kept.id}")
     if lines:

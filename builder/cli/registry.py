@@ -80,6 +80,22 @@ def _pull(
     print(reference)
 
 
+def pull_missing(environment: Environment, layout: Layout, name: str) -> None:
+    """Pull what a container is to be made of; what is told of it goes to standard error.
+
+    Raises:
+        NotFoundError: there is no such image.
+        LayersError: the registry refuses or cannot be reached.
+    """
+    from layers.registry.transfer import name_of  # noqa: PLC0415 - what --help does not need
+
+    reference = Reference.parse(name)
+    with environment.client() as client, layout.using():
+        found = client.repository(reference).get(name_of(reference))
+        fetch(layout, found, environment.platform(""), LayerLines("Downloading", sys.stderr), asked=False)
+        rename(layout, reference, found.descriptor)
+
+
 def fetch(layout: Layout, found: Image | Index, platform: Platform, lines: LayerLines, *, asked: bool = True) -> bool:
     """Store an image of a registry, or of an index the one for a platform, and tell whether anything was missing.
 
