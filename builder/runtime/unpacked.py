@@ -2,6 +2,10 @@
 
     <directory>/<kind of namespace>/<chain id>/fs      what the layers down to the parent hold, overlay's whiteouts too
     <directory>/<kind of namespace>/<chain id>/note    the parent's chain id, and the boot in which this was written
+    <directory>/<kind of namespace>/<chain id>.next    the layer that was last unpacked on top of that one
+
+A layer that differs little from the last one on the same parent, as when one file of many has changed, is unpacked as
+that difference: its note names the directory that it lies over.
 
 Nothing here is waited for to reach the disk. What was written before the machine last started may not have, so it is
 unpacked again; the blobs it comes from are verified.
@@ -16,11 +20,15 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from layers.changeset.apply import apply
+from layers.changeset.apply import apply, apply_changes
+from layers.changeset.delta import delta
+from layers.changeset.entry import Change
 from layers.compression import open_reader
+from layers.digest import Digest
 from layers.mediatype import layer_compression
+from layers.store.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -28,11 +36,21 @@ if TYPE_CHECKING:
     from builder.runtime.userns import Namespace
     from layers.changeset.entry import Entry
     from layers.changeset.index import LayerIndex
-    from layers.digest import Digest
     from layers.image import Layer
     from layers.store.trees import Trees
 
+_ALONE = 8
+"""Steps next to each other whose layers come into a directory each."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class _Note(NamedTuple):
+    """What is noted of an unpacked layer."""
+
+    parent: str
+    """The chain id that lies below; empty for nothing."""
+    over: str = ""
+    """Another layer on the same parent, that lies between: this directory holds what differs."""
 
 
 class Unpacked:
@@ -66,12 +84,14 @@ class Unpacked:
         directories: list[Path] = []
         top = len(layers) - 1
         while top >= 0:
-            parent = self._parent(chain_ids[top])
+            note = self._note(str(chain_ids[top]))
             # A parent that is not below means that the note cannot be believed.
-            if parent is None or positions.get(parent, -1) >= top or (parent and parent not in positions):
-                parent = self._unpack(layers, chain_ids, top, trees)
-            directories.append(self._path(chain_ids[top]) / "fs")
-            top = positions.get(parent, -1)
+            if note is None or positions.get(note.parent, -1) >= top or (note.parent and note.parent not in positions):
+                note = self._unpack(layers, chain_ids, top, trees)
+            directories.append(self._path(str(chain_ids[top])) / "fs")
+            if note.over:
+                directories.append(self._path(note.over) / "fs")
+            top = positions.get(note.parent, -1)
         return directories
 
     def keep_upper(self, upper: Path, chain_id: Digest, parent: Digest | None) -> Path:
@@ -80,54 +100,105 @@ class Unpacked:
         ``upper`` is moved away; where the directory is there already, it stays and ``upper`` is left alone.
         """
         with self._locked(chain_id):
-            if self._parent(chain_id) is None:
-                with self._new(chain_id, parent) as made:
+            if self._note(str(chain_id)) is None:
+                with self._new(chain_id, _Note(str(parent or ""))) as made:
                     upper.rename(made / "fs")
-        return self._path(chain_id) / "fs"
+        return self._path(str(chain_id)) / "fs"
 
     def prune(self, keep: Collection[Digest] = ()) -> int:
         """Remove the directories of all chain ids but ``keep``, and give the bytes freed; none may be in use."""
-        names = {self._path(chain_id).name for chain_id in keep}
+        kept = {str(chain_id) for chain_id in keep}
+        kept |= {note.over for each in kept if (note := self._note(each)) is not None and note.over}
+        names = {self._path(each).name for each in kept}
         freed = 0
         for path in sorted(self._directory.iterdir()):
-            if path.name.removesuffix(".lock") not in names:
+            if path.name.removesuffix(".lock").removesuffix(".next") not in names:
                 freed += _disk_usage(path)
                 _remove(path)
         return freed
 
-    def _path(self, chain_id: Digest) -> Path:
-        return self._directory / chain_id.encoded
+    def _path(self, chain_id: str) -> Path:
+        return self._directory / chain_id.rpartition(":")[2]
 
-    def _parent(self, chain_id: Digest) -> str | None:
-        """Give the chain id below this directory, "" where there is none; None where the directory cannot be used."""
+    def _note(self, chain_id: str) -> _Note | None:
+        """Give what is noted of a directory; None where it cannot be used."""
         try:
             note = json.loads((self._path(chain_id) / "note").read_bytes())
-        except (OSError, ValueError):
+            found = _Note(str(note["parent"]), str(note.get("over", "")))
+            current = note["boot"] == self._boot
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
-        if not isinstance(note, dict) or note.get("boot") != self._boot or not isinstance(note.get("parent"), str):
+        if not current or (found.over and self._note(found.over) != _Note(found.parent)):
             return None
-        return str(note["parent"])
+        return found
 
-    def _unpack(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], top: int, trees: Trees | None) -> str:
-        """Unpack layer ``top`` and all below it down to one that is there; give the chain id of that one, or ""."""
+    def _unpack(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], top: int, trees: Trees | None) -> _Note:
+        """Unpack layer ``top`` and all below it down to one that is there; give what is noted of the result."""
         with self._locked(chain_ids[top]):
-            known = self._parent(chain_ids[top])
-            if known is not None and (not known or known in map(str, chain_ids[:top])):
+            known = self._note(str(chain_ids[top]))
+            if known is not None and (not known.parent or known.parent in map(str, chain_ids[:top])):
                 return known
-            below = top - 1
-            while below >= 0 and self._parent(chain_ids[below]) is None:
-                below -= 1
-            parent = chain_ids[below] if below >= 0 else None
+            below = self._below(layers, chain_ids, top, trees)
+            parent = str(chain_ids[below]) if below >= 0 else ""
             lowers = self.lower_directories(layers[: below + 1], chain_ids[: below + 1], trees)
-            with self._new(chain_ids[top], parent) as made:
-                root = made / "fs"
-                root.mkdir(0o755)
-                if lowers:
-                    # The topmost directory shows as the root of the image.
-                    _copy_mode(lowers[0], root)
+            if trees is not None and below == top - 1:
+                known = self._unpack_difference(layers[: top + 1], chain_ids[top], parent, lowers, trees)
+                if known is not None:
+                    return known
+            with self._new(chain_ids[top], _Note(parent)) as made:
+                root = _new_root(made, lowers)
                 for layer in layers[below + 1 : top + 1]:
                     self._apply(layer, root, lowers, trees)
-        return str(parent or "")
+            if trees is not None and below == top - 1 and trees.is_own(layers[top]):
+                latest = json.dumps({"chain": str(chain_ids[top]), "blob": str(layers[top].descriptor.digest)})
+                replace_file(self._latest(parent), latest.encode(), self._directory / f".next-{os.getpid()}")
+        return _Note(parent)
+
+    def _below(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], top: int, trees: Trees | None) -> int:
+        """Give the position below which all is unpacked, or will be, apart from layer ``top``; -1 for nothing.
+
+        The layers of a base come into one directory. A step's own layer comes into one alone, where there are few of
+        them: it is likely to be made again with little changed.
+        """
+        below = top - 1
+        while below >= 0 and self._note(str(chain_ids[below])) is None:
+            below -= 1
+        steps = 0
+        while trees is not None and steps < top - below and trees.is_own(layers[top - steps]):
+            steps += 1
+        if not steps:
+            return below
+        return top - (1 if steps <= _ALONE else steps)
+
+    def _unpack_difference(
+        self, layers: Sequence[Layer], chain_id: Digest, parent: str, lowers: Sequence[Path], trees: Trees
+    ) -> _Note | None:
+        """Unpack the last layer as what it changes in the one last unpacked on this parent, where that is little."""
+        try:
+            latest = json.loads(self._latest(parent).read_bytes())
+            over, blob = str(latest["chain"]), Digest.parse(latest["blob"])
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        old = trees.kept(blob) if self._note(over) == _Note(parent) and trees.has(layers[-1]) else None
+        change = delta(old, trees.index(layers[-1]), trees.tree(layers[:-1])) if old is not None else None
+        changes = trees.files(layers[-1], change.put) if change is not None else None
+        if change is None or changes is None:
+            return None
+        changes = [*(Change(path, None) for path in change.gone), *changes]
+        under = [self._path(over) / "fs", *lowers]
+        note = _Note(parent, over)
+        owner, xattrs = self._same_owner, self.userxattr
+        try:
+            with self._new(chain_id, note) as made:
+                root = _new_root(made, under)
+                apply_changes(changes, root, lowers=under, userxattr=xattrs, same_owner=owner, skipped=_skip)
+        except OSError:  # something is not as it was thought: the whole layer will tell
+            return None
+        return note
+
+    def _latest(self, parent: str) -> Path:
+        path = self._path(parent or "nothing")
+        return path.with_name(f"{path.name}.next")
 
     def _apply(self, layer: Layer, root: Path, lowers: Sequence[Path], trees: Trees | None) -> None:
         wanted = trees is not None and not trees.has(layer)
@@ -137,20 +208,20 @@ class Unpacked:
             trees.keep(layer.descriptor.digest, index)
 
     @contextlib.contextmanager
-    def _new(self, chain_id: Digest, parent: Digest | None) -> Iterator[Path]:
+    def _new(self, chain_id: Digest, note: _Note) -> Iterator[Path]:
         """Give an empty directory that becomes the one of ``chain_id`` if all goes well."""
         made = Path(tempfile.mkdtemp(prefix=".new-", dir=self._directory))
         try:
             yield made
-            (made / "note").write_text(json.dumps({"parent": str(parent or ""), "boot": self._boot}))
-            _remove(self._path(chain_id))
-            made.rename(self._path(chain_id))
+            (made / "note").write_text(json.dumps({**note._asdict(), "boot": self._boot}))
+            _remove(self._path(str(chain_id)))
+            made.rename(self._path(str(chain_id)))
         finally:
             _remove(made)
 
     @contextlib.contextmanager
     def _locked(self, chain_id: Digest) -> Iterator[None]:
-        path = f"{self._path(chain_id)}.lock"
+        path = f"{self._path(str(chain_id))}.lock"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -192,6 +263,15 @@ def apply_layer(
 
 def _skip(_entry: Entry, _error: OSError) -> None:
     """Leave out devices and attributes that this process may not make: new layers are not made from what is here."""
+
+
+def _new_root(directory: Path, lowers: Sequence[Path]) -> Path:
+    root = directory / "fs"
+    root.mkdir(0o755)
+    if lowers:
+        # The topmost directory shows as the root of the image.
+        _copy_mode(lowers[0], root)
+    return root
 
 
 def _copy_mode(source: Path, target: Path) -> None:

@@ -17,10 +17,10 @@ from layers.changeset.whiteout import read_marker
 from layers.errors import ChangesetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
-    from layers.changeset.entry import Content, Entry
+    from layers.changeset.entry import Change, Content, Entry
 
 
 def apply(
@@ -79,6 +79,35 @@ def apply(
                 entries.append(entry._replace(digest=digest) if digest else entry)
         target.finish()
     return LayerIndex(entries, contents) if index else None
+
+
+def apply_changes(
+    changes: Iterable[Change],
+    root: Path,
+    *,
+    lowers: Sequence[Path],
+    userxattr: bool,
+    same_owner: bool,
+    skipped: Callable[[Entry, OSError], None] | None = None,
+) -> None:
+    """Make ``root``, an empty directory, the lower directory of an overlay that changes what ``lowers`` hold.
+
+    Contents are read as ``Content``; for the arguments see ``apply``.
+
+    Raises:
+        OSError: the disk refuses, or something is not as the changes have it.
+    """
+    opaque = "user.overlay.opaque" if userxattr else "trusted.overlay.opaque"
+    options = Options(opaque, same_owner=same_owner, hashing=False, skipped=skipped)
+    with Target(root, Stack([root, *lowers], opaque), options) as target:
+        for path, entry, opened in changes:
+            if entry is None:
+                target.hide(path)
+                continue
+            content = opened() if opened is not None else io.BytesIO()
+            assert not isinstance(content, int)
+            target.put(entry, content)
+        target.finish()
 
 
 _HINTS = {

@@ -47,6 +47,8 @@ class LayerIndex:
     entries: list[Entry]
     contents: Mapping[bytes, bytes] = field(default_factory=dict)
     """By path: those of ``KEPT`` that the layer has."""
+    blocks: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    """Where each compressed block begins, in the tar and in the blob; empty where this program did not write it."""
 
 
 def index_layer(stream: Reader, limits: tar.Limits = tar.DEFAULT_LIMITS) -> LayerIndex:
@@ -99,6 +101,7 @@ def dump_index(index: LayerIndex) -> bytes:
         "shapes": list(shapes),
         "devices": [[number, e.major, e.minor] for number, e in enumerate(entries) if e.major or e.minor],
         "xattrs": [[number, _to_text(entry.xattrs)] for number, entry in enumerate(entries) if entry.xattrs],
+        "blocks": index.blocks,
         "contents": _to_text({path.decode("latin-1"): content for path, content in index.contents.items()}),
     }
     return b"\n".join((json.dumps(head, separators=(",", ":")).encode(), b"".join(columns)))
@@ -159,7 +162,7 @@ def _load(head: dict[str, Any], rest: bytes) -> LayerIndex:
     for number, xattrs in head["xattrs"]:
         entries[number] = entries[number]._replace(xattrs=_from_text(xattrs))
     contents = {path.encode("latin-1"): content for path, content in _from_text(head["contents"]).items()}
-    return LayerIndex(entries, contents)
+    return LayerIndex(entries, contents, tuple((plain, packed) for plain, packed in head.get("blocks", ())))
 
 
 def _pack(code: str, numbers: list[int]) -> bytes:

@@ -126,7 +126,7 @@ class LayerWriter:
         if self._result is None:
             self._write(END)
             done = self._blocks.close()
-            index = LayerIndex(self._entries, self._contents)
+            index = LayerIndex(self._entries, self._contents, done.blocks)
             self._result = WrittenLayer(done.diff_id, done.digest, done.size, done.uncompressed_size, index)
         return self._result
 

@@ -36,6 +36,8 @@ class Compressed:
     size: int
     """Bytes in the sink."""
     uncompressed_size: int
+    blocks: tuple[tuple[int, int], ...] = ()
+    """Where each block begins: in the uncompressed bytes, and in the sink."""
 
 
 class BlockWriter:
@@ -168,6 +170,8 @@ class _Line:
         self._encoder = encoder
         self._plain_hash, self._packed_hash = sha256(), sha256()
         self._packed_size = 0
+        self._written_size = 0
+        self._blocks: list[tuple[int, int]] = []
         self.size = 0
         self._error: BaseException | None = None
         self._todo: SimpleQueue[_Job | None] = SimpleQueue()
@@ -203,6 +207,7 @@ class _Line:
             Digest("sha256", self._packed_hash.hexdigest()),
             self._packed_size,
             self.size,
+            tuple(self._blocks),
         )
 
     def stop(self) -> None:
@@ -247,6 +252,8 @@ class _Line:
             self._packed_hash = self._plain_hash
         else:
             self._packed_hash.update(packed)
+        self._blocks.append((self._written_size, self._packed_size))
+        self._written_size += len(data)
         self._packed_size += len(packed)
         self._sink.write(packed)
 

@@ -11,10 +11,12 @@ from layers.compression import open_reader
 from layers.config import chain_ids
 from layers.errors import InvalidError
 from layers.mediatype import layer_compression
+from layers.store.pieces import read_files
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
+    from layers.changeset.entry import Change
     from layers.changeset.tree import LayerIndex
     from layers.digest import Digest
     from layers.image import Layer
@@ -33,6 +35,7 @@ class Trees:
         self._known: dict[Digest, Tree] = {}
         self._contents: dict[Digest, Mapping[bytes, bytes]] = {}
         self._written: tuple[Digest, LayerIndex] | None = None
+        """The last one, which the next step will want to see."""
         self._lock = threading.Lock()
 
     def tree(self, layers: Sequence[Layer]) -> Tree:
@@ -59,7 +62,6 @@ class Trees:
         """Give what a layer holds: kept from an earlier time, or else read from its tar."""
         digest, written = layer.descriptor.digest, self._written
         if written is not None and written[0] == digest:
-            self._written = None  # steps look at the layer of the one before, and then no more
             return written[1]
         index = self._index(layer)
         self._contents[digest] = index.contents
@@ -69,16 +71,36 @@ class Trees:
         """Tell whether a layer's index is kept, so that its tar need not be read."""
         return self._layout.side(layer.descriptor.digest, _KIND).exists()
 
+    def is_own(self, layer: Layer) -> bool:
+        """Tell whether a build has written this layer here."""
+        return self.has(layer) and bool(self.index(layer).blocks)
+
+    def kept(self, blob: Digest) -> LayerIndex | None:
+        """Give the index of a layer whose blob need not be here any more; None where it is not kept."""
+        content = self._layout.read_side(blob, _KIND)
+        if content is not None:
+            with contextlib.suppress(InvalidError):  # of another version, or damaged
+                return load_index(content)
+        return None
+
+    def files(self, layer: Layer, paths: Collection[bytes]) -> list[Change] | None:
+        """Give these entries of a layer with their contents, reading only the compressed blocks that they lie in.
+
+        None where that is not possible: the layer was not written here, its blob is not what it was, or the
+        contents are too large to be held.
+        """
+        blob, compression = layer.descriptor.digest, layer_compression(layer.descriptor.media_type)
+        return read_files(self._layout.blobs.path(blob), compression, self.index(layer), paths)
+
     def contents(self, layer: Layer) -> Mapping[bytes, bytes]:
         """Give the files whose contents the index of a layer has."""
         found = self._contents.get(layer.descriptor.digest)
         return self.index(layer).contents if found is None else found
 
     def _index(self, layer: Layer) -> LayerIndex:
-        kept = self._layout.read_side(layer.descriptor.digest, _KIND)
+        kept = self.kept(layer.descriptor.digest)
         if kept is not None:
-            with contextlib.suppress(InvalidError):  # of another version, or damaged: the layer itself tells
-                return load_index(kept)
+            return kept
         compression = layer_compression(layer.descriptor.media_type)
         with layer.open() as blob, open_reader(blob, compression) as tar:
             index = index_layer(tar)
