@@ -30,6 +30,7 @@ _HEADS = {
     "Ports": "PORTS",
     "Names": "NAMES",
 }
+_FILTERS = ("name", "id", "ancestor", "status", "exited")
 _WIDTH = 20
 _One = Annotated[str, typer.Argument(metavar="CONTAINER", help="Name or id.")]
 
@@ -61,6 +62,10 @@ def ps(
 
     Example: pybuild ps -a --filter name=work
     """
+    for each in filters or []:
+        key, equals, _ = each.partition("=")
+        if key not in _FILTERS or not equals:
+            raise BuildError(f"invalid filter {each!r}", hint=f"the filters are {', '.join(_FILTERS)}")
     _, containers = opened(root)
     rows = []
     for container in containers.all():
@@ -76,20 +81,14 @@ def ps(
 
 
 def _passes(container: Container, filters: list[str], *, running: bool) -> bool:
-    values: dict[str, Callable[[str], bool]] = {
+    tests: dict[str, Callable[[str], bool]] = {
         "name": lambda value: value in container.name,
         "id": container.id.startswith,
         "ancestor": lambda value: value in {container.image, container.base},
         "status": lambda value: value == _state(container, running=running),
         "exited": lambda value: bool(container.finished) and value == str(container.exit_code),
     }
-    for each in filters:
-        key, equals, value = each.partition("=")
-        if key not in values or not equals:
-            raise BuildError(f"invalid filter {each!r}", hint=f"the filters are {', '.join(values)}")
-        if not values[key](value):
-            return False
-    return True
+    return all(tests[key](value) for key, _, value in (each.partition("=") for each in filters))
 
 
 def _state(container: Container, *, running: bool) -> str:
