@@ -22,7 +22,7 @@ from builder.errors import CancelledError, IsolationError
 from builder.runtime import shepherd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
@@ -49,6 +49,9 @@ class Command:
     """The name of a control group that the program makes, to be removed when all has ended."""
     cleanup: tuple[str, ...] = ()
     """A program that removes it where it is not at its usual place."""
+    recording: tuple[str, str, str] | None = None
+    """Write down what ``chown`` is called with: the socket where the listener's descriptor comes, the root file system,
+    and the directory that holds what changes there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ class Ended:
     """Bytes of its largest process."""
     error: int = 0
     """The errno of why it could not be started."""
+    owned: Sequence[tuple[int, int, int, int, str, bool]] = ()
+    """What was written down of owners, see :meth:`builder.runtime.recorder.Recorder.owned`."""
 
 
 class Keeper:

@@ -228,6 +228,8 @@ def _ways_of_runc(
             attempts.append(Attempt(program, _told(error)))
             continue
         sandboxes = {f"{program} with {_ids(namespace)}": best}
+        if best.single:
+            sandboxes = {f"{program} with one id, owners written down": replace(best, recording=True)} | sandboxes
         if best.cgroups:
             sandboxes[f"{program} without control groups"] = replace(best, cgroups=False)
         sandboxes[f"{program} with the /proc of the machine"] = replace(best, cgroups=False, own_proc=False)

@@ -90,6 +90,12 @@ class StepRoot:
         self.close()
 
 
+def upper_of(root: Path) -> Path:
+    """Give where what changes below a step's root really lies: its upper directory, or the root itself."""
+    upper = root.with_name("upper")
+    return upper if root.name == "root" and upper.is_dir() else root
+
+
 def make_stubs(lowers: Sequence[Path], stubs: Path, mounts: Iterable[Mount], *, userxattr: bool) -> bool:
     """Make in ``stubs`` the mount points that the image has not; say whether there are any.
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import shutil
 import tempfile
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from builder.runtime.owners import Owners
 from builder.runtime.placement import Placement
 from builder.runtime.rootfs import StepRoot
 from builder.runtime.unpacked import Unpacked, apply_layer
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 _FILES = ("/etc/resolv.conf", "/etc/hosts")
 _DIRECTORIES = ("/proc", "/sys", "/dev")
+NOBODY = Owners()
+"""Nothing is known of owners: new files belong to root."""
 
 
 class Root(Protocol):
@@ -36,8 +40,11 @@ class Root(Protocol):
     def path(self) -> Path:
         """Where it is."""
 
-    def changes(self) -> Iterator[Change]:
-        """Give what the step did, once it has ended: paths in the order in which a layer has them."""
+    def changes(self, owners: Owners = NOBODY) -> Iterator[Change]:
+        """Give what the step did, once it has ended: paths in the order in which a layer has them.
+
+        ``owners`` is what is known of owners, should all files belong to one user.
+        """
 
     def keep(self, chain_id: Digest) -> None:
         """Keep the root as that of ``chain_id``, after the changes were read: the next step need not make it again."""
@@ -104,10 +111,10 @@ class _OverlayRoot:
         self._parent = parent
         self._own_ids = own_ids
 
-    def changes(self) -> Iterator[Change]:
+    def changes(self, owners: Owners = NOBODY) -> Iterator[Change]:
         self._step.unmount()
-        changes = diff_upper(self._step.upper, self._tree, userxattr=self._unpacked.userxattr)
-        return changes if self._own_ids else with_owners(changes, self._tree)
+        owner = None if self._own_ids else functools.partial(owners.owner, self._tree)
+        return diff_upper(self._step.upper, self._tree, userxattr=self._unpacked.userxattr, owner=owner)
 
     def keep(self, chain_id: Digest) -> None:
         self._unpacked.keep_upper(self._step.upper, chain_id, self._parent)
@@ -182,10 +189,10 @@ class _DirectoryRoot:
                 self._points.point(mount.target, directory=mount.is_directory, mode=mount.point_mode)
         self._points.settle()
 
-    def changes(self) -> Iterator[Change]:
+    def changes(self, owners: Owners = NOBODY) -> Iterator[Change]:
         self.close()
-        changes = diff_snapshots(self._before, self.path, self._tree)
-        return changes if self._own_ids else with_owners(changes, self._tree)
+        owner = None if self._own_ids else functools.partial(owners.owner, self._tree)
+        return diff_snapshots(self._before, self.path, self._tree, owner=owner)
 
     def keep(self, chain_id: Digest) -> None:
         self.chain_id = str(chain_id)
@@ -193,26 +200,3 @@ class _DirectoryRoot:
     def close(self) -> None:
         """Take the mount points out."""
         self._points.close()
-
-
-def with_owners(changes: Iterable[Change], tree: Tree) -> Iterator[Change]:
-    """Give changes with the owners they should have, where all files belong to one user: those in the tree, else root.
-
-    What then is as it was is left out, but for the parents of what is not.
-    """
-    parents: list[Change] = []
-    for change in changes:
-        while parents and not change.path.startswith(parents[-1].path + b"/"):
-            parents.pop()
-        entry = change.entry
-        if entry is not None:
-            old = tree.get(change.path)
-            uid, gid = (old.uid, old.gid) if old is not None and old.kind == entry.kind else (0, 0)
-            entry = entry._replace(uid=uid, gid=gid)
-            change = change._replace(entry=entry)  # noqa: PLW2901 - the same change, mended
-            if entry == old and entry.kind != "file":
-                parents.append(change)
-                continue
-        yield from parents
-        parents.clear()
-        yield change

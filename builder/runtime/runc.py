@@ -7,12 +7,15 @@ import json
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import IsolationError
 from builder.runtime import spec, syscalls
 from builder.runtime.keeper import Command
+from builder.runtime.owners import Owned
+from builder.runtime.rootfs import upper_of
 from builder.runtime.runtime import Exit
 from builder.runtime.userns import find_program
 
@@ -26,6 +29,9 @@ NOT_EXECUTABLE = 126
 NOT_FOUND = 127
 _TAIL = 300
 _HIGHEST_ID = (1 << 31) - 1
+_STAYS = (1 << 32) - 1
+_LONGEST_SOCKET = 107
+"""Bytes of a Unix socket's path."""
 
 
 class Runc:
@@ -57,7 +63,10 @@ class Runc:
         """Run a process in a container; see :class:`builder.runtime.runtime.Runtime`."""
         self._check_ids(process)
         with self._bundle() as bundle:
-            self._write_config(process, rootfs, bundle)
+            listener = str(bundle / "owners") if self.sandbox.recording else ""
+            if len(os.fsencode(listener)) > _LONGEST_SOCKET:
+                listener = ""
+            self._write_config(process, rootfs, bundle, listener)
             tail = bytearray()
 
             def pass_on(data: bytes) -> None:
@@ -66,11 +75,15 @@ class Runc:
                 output(data)
 
             start = time.monotonic()
-            ended = self._keeper.run(self._command(bundle), pass_on)
+            command = self._command(bundle)
+            if listener:
+                command = replace(command, recording=(listener, str(rootfs), str(upper_of(rootfs))))
+            ended = self._keeper.run(command, pass_on)
             seconds = time.monotonic() - start
             if ended.error:
                 raise IsolationError(f"{self._program} cannot be executed: {os.strerror(ended.error)}")
-            return _exit(ended, seconds, _read_error(bundle / "log"), bytes(tail))
+            done = _exit(ended, seconds, _read_error(bundle / "log"), bytes(tail))
+            return replace(done, owned=_owned(ended)) if ended.owned else done
 
     def _check_ids(self, process: Process) -> None:
         highest = max(process.user.uid, process.user.gid, *process.user.groups)
@@ -95,13 +108,13 @@ class Runc:
         finally:
             path.rmdir()
 
-    def _write_config(self, process: Process, rootfs: Path, bundle: Path) -> None:
+    def _write_config(self, process: Process, rootfs: Path, bundle: Path, listener: str) -> None:
         etc = {"hosts": bundle / "hosts", "resolv.conf": bundle / "resolv.conf"}
         etc["hosts"].write_text(spec.hosts(process))
         with contextlib.suppress(FileNotFoundError):
             etc["resolv.conf"].write_bytes(Path("/etc/resolv.conf").read_bytes())
         etc["resolv.conf"].touch()
-        document = spec.config(process, rootfs, self.sandbox, etc, bundle.name)
+        document = spec.config(process, rootfs, self.sandbox, etc, bundle.name, listener=listener)
         # Arguments may be any bytes; runc takes those that are UTF-8.
         content = json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
         (bundle / "config.json").write_bytes(content)
@@ -126,6 +139,18 @@ class Runc:
             cgroup=spec.cgroup(bundle.name) if self.sandbox.cgroups else "",
             cleanup=(*program, "delete", "--force", bundle.name) if self.sandbox.cgroups else (),
         )
+
+
+def _owned(ended: Ended) -> dict[tuple[int, int], Owned]:
+    """Give what was written down of owners."""
+
+    def number(value: int) -> int | None:
+        return None if value == _STAYS else value
+
+    return {
+        (inode, birth): Owned(number(uid), number(gid), os.fsencode(path), by_descriptor)
+        for inode, birth, uid, gid, path, by_descriptor in ended.owned
+    }
 
 
 def _read_error(log: Path) -> str:

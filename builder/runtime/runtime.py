@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from builder.runtime.owners import Owned
+
 Network = Literal["default", "none", "host"]
 Security = Literal["sandbox", "insecure"]
 
@@ -104,6 +106,8 @@ class Exit:
     """Bytes of the largest process of the step."""
     error: str = ""
     """Why it could not be started, in the runtime's words; empty where it was."""
+    owned: Mapping[tuple[int, int], Owned] = field(default_factory=dict)
+    """Who was to own what, where that is only written down: by inode and time of birth."""
 
 
 class Runtime(Protocol):

@@ -97,21 +97,26 @@ _ARCHITECTURES = {
     "riscv64": ["SCMP_ARCH_RISCV64"],
     "loongarch64": ["SCMP_ARCH_LOONGARCH64"],
 }
-_OWNERSHIP = """
-    chown chown32 fchown fchown32 fchownat lchown lchown32 setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32
-    setgroups setgroups32 setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setuid
-    setuid32
+_CHOWN = "chown chown32 fchown fchown32 fchownat lchown lchown32"
+_IDENTITY = """
+    setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setregid setregid32 setresgid
+    setresgid32 setresuid setresuid32 setreuid setreuid32 setuid setuid32
 """
 _DEVICE_TYPES = (0o020000, 0o060000)
 
 
 def profile(
-    capabilities: Collection[str], *, pretend_ownership: bool = False, machine: str | None = None
+    capabilities: Collection[str],
+    *,
+    pretend_ownership: bool = False,
+    listener: str = "",
+    machine: str | None = None,
 ) -> dict[str, Any]:
     """Give the ``linux.seccomp`` object for a step with these capabilities.
 
     With ``pretend_ownership`` chown, setuid, mknod of devices and their families do nothing and succeed: what package
-    managers need in a user namespace that has one id only.
+    managers need in a user namespace that has one id only. With ``listener``, the socket where somebody waits for them,
+    calls of chown are sent there.
     """
     machine = machine or platform.machine()
     families = (_FILES, _MEMORY, _PROCESSES, _WAITING, _TALKING, _OF_ONE_ARCHITECTURE)
@@ -126,18 +131,21 @@ def profile(
         # Its flags lie in memory, where a filter cannot look: C libraries then fall back to clone.
         rules.append(_rule(["clone3"], "SCMP_ACT_ERRNO", errno=_ENOSYS))
     if pretend_ownership:
-        names = [name for name in names if name not in {*_OWNERSHIP.split(), "mknod", "mknodat"}]
-        rules += _pretending()
-    return {
+        names = [name for name in names if name not in {*_CHOWN.split(), *_IDENTITY.split(), "mknod", "mknodat"}]
+        rules += _pretending(listening=bool(listener))
+    made: dict[str, Any] = {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": 1,
         "architectures": _ARCHITECTURES.get(machine, []),
         "syscalls": [_rule(sorted(set(names))), *rules],
     }
+    return made | {"listenerPath": listener} if listener else made
 
 
-def _pretending() -> list[dict[str, Any]]:
-    rules = [_rule(_OWNERSHIP.split(), "SCMP_ACT_ERRNO", errno=0)]
+def _pretending(*, listening: bool) -> list[dict[str, Any]]:
+    rules = [_rule(_IDENTITY.split(), "SCMP_ACT_ERRNO", errno=0)]
+    chown = _CHOWN.split()
+    rules.append(_rule(chown, "SCMP_ACT_NOTIFY") if listening else _rule(chown, "SCMP_ACT_ERRNO", errno=0))
     for name, mode in (("mknod", 1), ("mknodat", 2)):
         for kind in (0o000000, 0o010000, 0o020000, 0o060000, 0o100000, 0o140000):
             args = [_argument(mode, "SCMP_CMP_MASKED_EQ", 0o170000, kind)]

@@ -18,6 +18,7 @@ import socket
 from typing import Any, NoReturn
 
 from builder.runtime import syscalls
+from builder.runtime.recorder import Recorder
 
 
 def keep(requests: socket.socket) -> NoReturn:
@@ -97,27 +98,34 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         failing, failed = os.pipe()
+        recorder = Recorder(*command["recording"]) if command["recording"] else None
         child = os.fork()
         if child == 0:
             _exec(command, output, failed)
         os.close(output)
         os.close(failed)
-        answer = _watch(child, life, waking, command["pid_file"])
+        answer = _watch(child, life, waking, command["pid_file"], recorder)
         end_children()
         if command["cgroup"] and not _remove_cgroup(command["cgroup"]):
             _clean_up(command["cleanup"])
         if answer is not None:
             answer["error"] = int(os.read(failing, 16) or b"0")
+            if recorder is not None:
+                answer["owned"] = recorder.owned()
             life.sendall(json.dumps(answer).encode())
     finally:
         os._exit(0)
 
 
-def _watch(child: int, life: socket.socket, waking: int, pid_file: str) -> dict[str, int] | None:
+def _watch(
+    child: int, life: socket.socket, waking: int, pid_file: str, recorder: Recorder | None
+) -> dict[str, Any] | None:
     """Wait until the child ends, and give how; None where the caller wants an end of it, or is no more."""
     poll = select.poll()
     poll.register(life, select.POLLIN)
     poll.register(waking, select.POLLIN)
+    if recorder is not None:
+        recorder.register(poll)
     while True:
         pid, status, usage = os.wait4(child, os.WNOHANG)
         if pid and pid_file and status == 0:
@@ -128,10 +136,13 @@ def _watch(child: int, life: socket.socket, waking: int, pid_file: str) -> dict[
             code = os.waitstatus_to_exitcode(status)
             return {"code": code if code >= 0 else 128 - code, "max_rss": usage.ru_maxrss * 1024}
         else:
-            for descriptor, _ in poll.poll():
-                if descriptor != waking:
+            for descriptor, event in poll.poll():
+                if descriptor == life.fileno():
                     return None
-                os.read(waking, 4096)
+                if descriptor == waking:
+                    os.read(waking, 4096)
+                elif recorder is not None:
+                    recorder.serve(descriptor, event, poll)
 
 
 def end_children() -> None:

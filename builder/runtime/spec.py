@@ -59,6 +59,8 @@ class Sandbox:
     """What this process may do, and can let a step do."""
     cgroups: bool = True
     """Whether a control group can be made, which keeps a step of real root from the machine's devices."""
+    recording: bool = False
+    """Whether owners that can only be pretended are written down."""
     own_proc: bool = True
     """Whether a step can have its own /proc; without it, it sees the machine's processes."""
 
@@ -85,8 +87,13 @@ def cgroup(name: str) -> str:
     return f"pybuild-{name}"
 
 
-def config(process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path], name: str) -> dict[str, Any]:
-    """Give the document; ``etc`` has the host files to be seen as ``hosts`` and ``resolv.conf``."""
+def config(
+    process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path], name: str, *, listener: str = ""
+) -> dict[str, Any]:
+    """Give the document; ``etc`` has the host files to be seen as ``hosts`` and ``resolv.conf``.
+
+    ``listener`` is the socket to which calls of chown go, where there is one.
+    """
     insecure = process.security == "insecure"
     allowed = sandbox.capabilities if insecure else sandbox.capabilities & SANDBOXED
     if not insecure and not sandbox.guards_devices:
@@ -99,7 +106,7 @@ def config(process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path
         "root": {"path": str(rootfs)},
         "hostname": process.hostname,
         "mounts": [*_system_mounts(process, sandbox), *files, *map(_mount, process.mounts)],
-        "linux": _linux(process, sandbox, capabilities, name),
+        "linux": _linux(process, sandbox, capabilities, name, listener),
     }
 
 
@@ -175,7 +182,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
     return _typed(mount.target, "tmpfs", "tmpfs", options)
 
 
-def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], name: str) -> dict[str, Any]:
+def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], name: str, listener: str) -> dict[str, Any]:
     insecure = process.security == "insecure"
     kinds = ["ipc", "uts", "mount"]
     if sandbox.own_proc:
@@ -189,5 +196,5 @@ def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], name: st
     if not insecure:
         linux |= {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READONLY)}
     if not insecure or sandbox.single:
-        linux["seccomp"] = seccomp.profile(capabilities, pretend_ownership=sandbox.single)
+        linux["seccomp"] = seccomp.profile(capabilities, pretend_ownership=sandbox.single, listener=listener)
     return linux

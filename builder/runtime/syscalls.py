@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import struct
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUSER = 0x10000000
@@ -26,6 +27,11 @@ MNT_DETACH = 2
 MOUNT_DATA_LIMIT = 4095
 """Bytes of options that ``mount(2)`` takes: one page with its closing zero."""
 
+_AT_FDCWD = -100
+_AT_SYMLINK_NOFOLLOW = 0x100
+_RESOLVE_IN_ROOT = 0x10
+_STATX_INO_AND_BIRTH = 0x900
+_SYS_OPENAT2 = 437
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
@@ -90,3 +96,20 @@ def adopt_orphans() -> None:
 def set_name(name: str) -> None:
     """Be called ``name`` (15 bytes) by ``ps``."""
     _prctl(_PR_SET_NAME, ctypes.c_char_p(name.encode()[:15]))
+
+
+def open_in_root(root: int, path: bytes, flags: int) -> int:
+    """Open a path as a process does whose root directory is the descriptor ``root``: links lead nowhere else."""
+    how = (ctypes.c_uint64 * 3)(flags, 0, _RESOLVE_IN_ROOT)
+    return _call(
+        "syscall", ctypes.c_long(_SYS_OPENAT2), ctypes.c_int(root), path, ctypes.byref(how), ctypes.c_size_t(24)
+    )
+
+
+def identity(path: bytes) -> tuple[int, int]:
+    """Give a file's inode and when it was made, in nanoseconds: no other file has both; links are not followed."""
+    found = ctypes.create_string_buffer(256)
+    mask = ctypes.c_uint(_STATX_INO_AND_BIRTH)
+    _call("statx", ctypes.c_int(_AT_FDCWD), path, ctypes.c_int(_AT_SYMLINK_NOFOLLOW), mask, found)
+    inode, seconds, nanoseconds = struct.unpack_from("=32xQ40xqI", found.raw)
+    return inode, seconds * 1_000_000_000 + nanoseconds

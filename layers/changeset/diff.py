@@ -20,10 +20,13 @@ from layers.changeset.snapshot import Snapshot, snapshot
 from layers.errors import ChangesetError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from layers.changeset.tree import Tree
+
+    Owner = Callable[[Entry, bytes], tuple[int, int]]
+    """Gives user and group of what is there, by its entry and its path on this machine."""
 
 __all__ = ["Snapshot", "diff_snapshots", "diff_upper", "snapshot"]
 
@@ -33,7 +36,7 @@ _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NO_XATTRS: dict[str, bytes] = {}
 
 
-def diff_upper(upper: Path, lower: Tree, *, userxattr: bool) -> Iterator[Change]:
+def diff_upper(upper: Path, lower: Tree, *, userxattr: bool, owner: Owner | None = None) -> Iterator[Change]:
     """Give what an overlay's upper directory changes.
 
     Opaque directories become a whiteout for each name that they hide and do not have themselves. What was copied up
@@ -44,6 +47,7 @@ def diff_upper(upper: Path, lower: Tree, *, userxattr: bool) -> Iterator[Change]
         upper: nobody writes to it any more.
         lower: what the lower directories hold together.
         userxattr: the overlay was mounted with this option.
+        owner: tells who owns what, where the file system does not.
 
     Raises:
         ChangesetError: the overlay was mounted with redirects or metadata-only copies, which an upper directory alone
@@ -69,7 +73,7 @@ def diff_upper(upper: Path, lower: Tree, *, userxattr: bool) -> Iterator[Change]
                 f"an overlay with redirects or metadata-only copies cannot be read: {_text(path)}",
                 hint="mount it with redirect_dir=off,metacopy=off",
             )
-        change = _change(path, full, info, xattrs)
+        change = _change(path, full, info, xattrs, owner)
         if change is not None:
             yield from order.put(change, info, is_same=_is_same(old, change))
         if stat.S_ISDIR(info.st_mode):
@@ -78,7 +82,9 @@ def diff_upper(upper: Path, lower: Tree, *, userxattr: bool) -> Iterator[Change]
             todo += _below(path, os.listdir(full), lower.children(path) if hides else (), hides=hides)
 
 
-def diff_snapshots(before: Snapshot, root: Path, lower: Tree | None = None) -> Iterator[Change]:
+def diff_snapshots(
+    before: Snapshot, root: Path, lower: Tree | None = None, *, owner: Owner | None = None
+) -> Iterator[Change]:
     """Give what changed in a directory since a snapshot of it was taken.
 
     Only what ``lstat`` tells of each path is compared; content is read where that differs. With ``lower``, what the
@@ -88,6 +94,7 @@ def diff_snapshots(before: Snapshot, root: Path, lower: Tree | None = None) -> I
         before: from ``snapshot``.
         root: the same directory; nobody writes to it now.
         lower: the tree that the directory was made from.
+        owner: tells who owns what, where the file system does not.
 
     Raises:
         OSError: the directory cannot be read.
@@ -105,7 +112,7 @@ def diff_snapshots(before: Snapshot, root: Path, lower: Tree | None = None) -> I
         is_same = not before.is_changed(path, info)
         # of what is the same no more has to be known, but names of one file and the way to what is below
         if not is_same or stat.S_ISDIR(info.st_mode) or info.st_nlink > 1:
-            change = _change(path, full, info, read_xattrs(full))
+            change = _change(path, full, info, read_xattrs(full), owner)
             if change is not None:
                 is_same = is_same or (lower is not None and _is_same(lower.get(path), change))
                 yield from order.put(change, info, is_same=is_same)
@@ -170,7 +177,9 @@ def _link(change: Change, target: bytes) -> Change:
     return Change(change.path, change.entry._replace(kind="hardlink", size=0, linkname=target, xattrs=_NO_XATTRS))
 
 
-def _change(path: bytes, full: bytes, info: os.stat_result, xattrs: Mapping[str, bytes]) -> Change | None:
+def _change(
+    path: bytes, full: bytes, info: os.stat_result, xattrs: Mapping[str, bytes], owner: Owner | None
+) -> Change | None:
     """Give the path as it is now; None for a socket."""
     kind = kind_of(info.st_mode)
     if kind is None:
@@ -178,7 +187,11 @@ def _change(path: bytes, full: bytes, info: os.stat_result, xattrs: Mapping[str,
     kept = {name: value for name, value in xattrs.items() if keeps_xattr(name)} if xattrs else _NO_XATTRS
     linkname = os.readlink(full) if kind == "symlink" else b""
     opened = functools.partial(os.open, full, _OPEN) if kind == "file" else None
-    return Change(path, from_stat(path, info, linkname, kept), opened)
+    entry = from_stat(path, info, linkname, kept)
+    if owner is not None:
+        uid, gid = owner(entry, full)
+        entry = entry._replace(uid=uid, gid=gid)
+    return Change(path, entry, opened)
 
 
 def _is_same(old: Entry | None, change: Change) -> bool:

@@ -31,7 +31,7 @@ class Docker:
         Raises:
             AssertionError: it failed; the message is what it printed on stderr.
         """
-        command = [_client(), "--host", self.host, *arguments]
+        command = [client(), "--host", self.host, *arguments]
         environment = {**os.environ, "DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
         done = subprocess.run(command, env=environment, input=input, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr.decode(errors="replace")
@@ -43,7 +43,7 @@ def installed() -> bool:
     return shutil.which("dockerd") is not None and shutil.which("docker") is not None
 
 
-def _client() -> str:
+def client() -> str:
     """Give the engine's own client, where it has one beside it: a newer one needs plugins to build."""
     return shutil.which("docker", path=f"/usr/bin:{os.environ.get('PATH', '')}") or "docker"
 
@@ -77,7 +77,7 @@ def dockerd(driver: str = "vfs") -> Iterator[Docker]:
 
 def _wait_for(engine: subprocess.Popen[bytes], root: Path, host: str) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while subprocess.run([_client(), "--host", host, "version"], capture_output=True, check=False).returncode:
+    while subprocess.run([client(), "--host", host, "version"], capture_output=True, check=False).returncode:
         ended = engine.poll() is not None
         assert not ended, (root / "log").read_text(errors="replace")[-2000:]
         assert time.monotonic() < deadline, f"dockerd did not answer within {_PATIENCE} seconds"

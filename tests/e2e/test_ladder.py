@@ -1,0 +1,190 @@
+"""The same Dockerfiles in every way that RUN has: what each keeps of owners, modes, devices and all else."""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import shutil
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from layers.store.trees import Trees
+from tests.e2e import test_debian
+from tests.support import bases, confined, material
+from tests.support.programs import need
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.confined import Confined
+    from tests.support.dockerd import Docker
+    from tests.support.programs import Pybuild
+
+pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.xdist_group("docker")]
+
+View = dict[bytes, tuple[object, ...]]
+"""What a merged file system is, by path."""
+WAYS = {
+    "root": "runc",
+    "subids": "runc",
+    "single": "runc",
+    "single-crun": "crun",
+    "container": "chroot",
+    "container-user": "proot",
+}
+"""Who runs pybuild and where, and what runs the steps there."""
+SMALL = f"""
+FROM {bases.BUSYBOX}
+RUN echo worker:x:1234:1234::/home/worker:/bin/sh >> /etc/passwd && mkdir -p /home/worker \\
+ && echo mine > /home/worker/f && chown -R worker:web /home/worker
+RUN mkdir -p /srv/tree/a && touch /srv/tree/a/x /srv/tree/y && ln -s y /srv/tree/link && chown -R 33:44 /srv/tree
+RUN chown -h 5:6 /srv/tree/link && chown 7:9 /srv/tree/y && chown 33:8 /srv/tree/a/x && ln /srv/tree/y /srv/hard
+RUN cp /bin/busybox /bin/other && chown web:0 /bin/other && chmod 6755 /bin/other && chown 1:1 /etc/motd
+COPY files.tar /tmp/
+RUN mkdir /out && tar -x -f /tmp/files.tar -C /out && rm /tmp/files.tar
+RUN rm -rf /usr/share && mkdir -p /usr/share/new && mv /etc/second /etc/third && rm -rf /bin/vi && mkfifo -m 620 /pipe
+RUN --mount=type=cache,target=/cache echo kept > /cache/kept && mkdir -p /usr/local
+RUN --mount=type=cache,target=/cache cp /cache/kept /usr/local/kept
+RUN --mount=type=secret,id=token,target=/run/token wc -c < /run/token > /size; test -s /run/token
+RUN --mount=type=tmpfs,target=/scratch echo lost > /scratch/x
+USER web
+WORKDIR /srv/web
+USER root
+RUN chown web:web /srv/web
+USER web
+RUN echo own > own && mkdir sub && echo > sub/f
+"""
+SECRET = "a secret that is in no layer"
+
+
+@pytest.fixture(scope="module")
+def library() -> Iterator[Path]:
+    """pybuild where everybody can read it."""
+    with tempfile.TemporaryDirectory(prefix="pybuild-copy-", dir="/var/tmp") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        yield confined.copy_of_pybuild(path)
+
+
+@pytest.fixture(scope="module")
+def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    context = tmp_path_factory.mktemp("ladder")
+    test_debian.make_package(context)
+    pieces: list[dict[str, Any]] = [
+        {"path": "d/", "uid": 50, "gid": 60},
+        {"path": "d/file", "content": "x", "uid": 51, "gid": 61, "mode": "4755"},
+        {"path": "d/link", "symlink": "file", "uid": 52, "gid": 62},
+        {"path": "d/hard", "hardlink": "d/file"},
+    ]
+    (context / "files.tar").write_bytes(material.tar_of(pieces))
+    return context
+
+
+@pytest.fixture(scope="module")
+def ways(library: Path, docker: Docker, context: Path) -> Iterator[Callable[[str], Confined]]:
+    """Give pybuild in one of :data:`WAYS`, with a store of its own that has busybox."""
+    need("runc", "crun", "proot", "setpriv", "unshare")
+    with ExitStack() as stack:
+
+        @functools.cache
+        def way(name: str) -> Confined:
+            uid = {"root": 0, "container": 0, "container-user": 1000}.get(name, confined.nobody())
+            place = stack.enter_context(confined.place_of(uid))
+            if name == "root":
+                prefix: tuple[str, ...] = ()
+            elif name.startswith("container"):
+                prefix = confined.in_container(docker, place, library, uid=uid)
+            else:
+                prefix = confined.as_nobody(place, subordinate=name == "subids")
+            made = confined.Confined(place / "store", place / "home", prefix=prefix, library=library)
+            bases.put(made.layout, bases.busybox(), bases.BUSYBOX)
+            shutil.copytree(context, place / "context")
+            confined.give(place, uid)
+            return made
+
+        yield way
+
+
+@pytest.fixture(scope="module")
+def large(ways: Callable[[str], Confined], debian: Pybuild) -> View:
+    """What a root of the machine makes of a Debian."""
+    return large_in(ways("root"), debian)
+
+
+def large_in(pybuild: Confined, debian: Pybuild) -> View:
+    found = debian.image(bases.DEBIAN)
+    bases.put(pybuild.layout, found, bases.DEBIAN)
+    confined.give(pybuild.store / "blobs", pybuild.store.stat().st_uid)
+    build(pybuild, "large", "auto", test_debian.DOCKERFILE)
+    return view(pybuild, "large")
+
+
+def build(pybuild: Confined, name: str, isolation: str, dockerfile: str) -> str:
+    """Build, and give the log."""
+    context = pybuild.store.parent / "context"
+    (context / "Dockerfile").write_text(dockerfile)
+    (context / "token").write_text(SECRET)
+    options = ("--isolation", isolation, "--secret", f"id=token,src={context}/token", "--progress", "plain")
+    return pybuild("-t", name, *options, context).err
+
+
+def view(pybuild: Pybuild, name: str) -> View:
+    """Give the merged file system of an image, but for times; hard links as the file they lead to."""
+    tree = Trees(pybuild.layout).tree(pybuild.image(name).layers)
+    seen = {}
+    for entry in tree.walk():
+        unstable = entry.path.startswith((b"var/log/", b"var/cache/"))
+        content = () if unstable or entry.kind == "directory" else (entry.size, entry.digest[:4].hex(), entry.linkname)
+        seen[entry.path] = (entry.kind, oct(entry.mode), entry.uid, entry.gid, *content, dict(entry.xattrs))
+    return seen
+
+
+def differing(expected: View, actual: View) -> list[str]:
+    """Give what is not the same, a line for each path."""
+    paths = sorted(path for path in {*expected, *actual} if expected.get(path) != actual.get(path))
+    return [f"{path!r}: {expected.get(path)} is {actual.get(path)}" for path in paths]
+
+
+def grep(text: str, directory: Path) -> str:
+    """Give the files that hold a text."""
+    return subprocess.run(["grep", "-rlF", text, directory], capture_output=True, text=True, check=False).stdout
+
+
+@pytest.fixture(scope="module")
+def small(ways: Callable[[str], Confined]) -> View:
+    """What a root of the machine makes."""
+    build(ways("root"), "small", "auto", SMALL)
+    return view(ways("root"), "small")
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_a_small_image_is_the_same(ways: Callable[[str], Confined], small: View, name: str) -> None:
+    build(ways(name), "small", "auto", SMALL)
+
+    assert [] == differing(small, view(ways(name), "small"))
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_packages_accounts_and_capabilities_are_the_same(
+    ways: Callable[[str], Confined], debian: Pybuild, large: View, name: str
+) -> None:
+    """A package with a user of its own, on a whole Debian."""
+    if name != "root":
+        assert [] == differing(large, large_in(ways(name), debian))
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_nobody_finds_the_secret(ways: Callable[[str], Confined], small: View, name: str) -> None:  # noqa: ARG001
+    """Neither in a blob nor anywhere else in the store."""
+    pybuild = ways(name)
+
+    for layer in pybuild.image("small").layers:
+        with layer.open() as blob:
+            assert SECRET.encode() not in gzip.decompress(blob.read())
+    assert "" == grep(SECRET, pybuild.store)
+    assert [] == pybuild.left()
