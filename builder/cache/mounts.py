@@ -89,7 +89,7 @@ class CacheMounts:
     def list(self) -> list[CacheMount]:
         """Give all directories, the one used last at the end."""
         found = []
-        for path in self._directory.glob("*/name"):
+        for path in self._directory.glob("[!.]*/name"):
             with contextlib.suppress(OSError):
                 name = path.read_bytes().decode("utf-8", "surrogateescape")
                 found.append(CacheMount(path.parent, name, path.stat().st_mtime))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import stat
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from builder.execute.secrets import Agent
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_PATIENCE = 5.0
 _RAW = {"raw=true": True, "raw=false": False}
 
 
@@ -64,20 +64,21 @@ def _start(keys: Sequence[Path], environment: Mapping[str, str], stack: contextl
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pybuild-")))
     socket = directory / "agent"
     try:
-        # The agent ends with the program that it is started for, and cat ends with our end of its pipe.
+        # The agent ends soon after the program that it is started for, which ends with our end of its pipe: so it does
+        # even if this process is killed.
+        script = "echo $SSH_AGENT_PID && exec cat"
         process = subprocess.Popen(
-            ["ssh-agent", "-a", str(socket), "cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+            ["ssh-agent", "-a", str(socket), "sh", "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
     except OSError as error:
         raise BuildError(
             f"--ssh: ssh-agent cannot be started: {error.strerror}", hint="install openssh-client"
         ) from error
-    stack.callback(_end, process)
-    until = time.monotonic() + _PATIENCE
-    while not socket.exists():
-        if process.poll() is not None or time.monotonic() > until:
-            raise BuildError("--ssh: ssh-agent did not start")
-        time.sleep(0.01)
+    assert process.stdout is not None
+    agent = process.stdout.readline().strip()
+    stack.callback(_end, process, agent)
+    if not agent.isdigit():
+        raise BuildError("--ssh: ssh-agent did not start")
     settings = {**environment, "SSH_AUTH_SOCK": str(socket), "SSH_ASKPASS_REQUIRE": "never"}
     for key in keys:
         done = subprocess.run(
@@ -95,8 +96,8 @@ def _start(keys: Sequence[Path], environment: Mapping[str, str], stack: contextl
     return socket
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    assert process.stdin is not None
+def _end(process: subprocess.Popen[bytes], agent: bytes) -> None:
     with contextlib.suppress(OSError):
-        process.stdin.close()
-    process.wait()
+        if agent.isdigit():
+            os.kill(int(agent), signal.SIGTERM)
+    process.communicate()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli import inputs
@@ -12,13 +14,37 @@ from builder.execute.remote import Remote, authorisation, git_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from pathlib import Path
 
     from builder.cli.environment import Environment
     from builder.cli.fetch import Request, Watch
     from builder.cli.options import Options
     from builder.context.remote import Fetch, FetchedFile
     from builder.events import Listener
+
+
+_PROXIES = {
+    "httpProxy": "HTTP_PROXY",
+    "httpsProxy": "HTTPS_PROXY",
+    "ftpProxy": "FTP_PROXY",
+    "noProxy": "NO_PROXY",
+    "allProxy": "ALL_PROXY",
+}
+
+
+def with_proxies(arguments: Mapping[str, str], environment: Environment) -> dict[str, str]:
+    """Give build arguments with the proxies that Docker's configuration has, but for those given in whatever case."""
+    given = {name.upper() for name in arguments}
+    return {name: value for name, value in _proxies(environment).items() if name not in given} | dict(arguments)
+
+
+def _proxies(environment: Environment) -> dict[str, str]:
+    home = environment.variables.get("DOCKER_CONFIG") or f"{environment.variables.get('HOME', '')}/.docker"
+    try:
+        document = json.loads((Path(home) / "config.json").read_bytes())
+        given = document["proxies"]["default"]
+        return {name: given[key] for key, name in _PROXIES.items() if isinstance(given.get(key), str)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def fetch(options: Options, environment: Environment, scratch: Path) -> Fetch:

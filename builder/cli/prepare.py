@@ -102,7 +102,7 @@ def _settings(
         rewrite_timestamp=any(each.rewrite_timestamp for each in outputs),
         network=options.network,
         hosts=inputs.extra_hosts(options.add_hosts),
-        arguments=inputs.build_arguments(options.build_args, environment.variables),
+        arguments=outside.with_proxies(inputs.build_arguments(options.build_args, environment.variables), environment),
         labels=inputs.pairs(options.labels, "--label"),
         secrets=inputs.secrets(options.secrets, environment.variables),
         agents=_agents(options, environment, stack),

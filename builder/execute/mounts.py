@@ -20,6 +20,7 @@ from builder.execute.copy import content_of, unchanged
 from builder.execute.copyout import copy_out
 from builder.execute.secrets import AgentProxy
 from builder.runtime.runtime import Mount
+from layers.changeset.rootpath import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -70,6 +71,13 @@ class Wanted:
             case "tmpfs":
                 return meaning | {"size": mount.size, "readonly": mount.readonly}
         return meaning | {"readonly": mount.readonly, "content": self.content}
+
+    @property
+    def is_directory(self) -> bool:
+        """Whether it is mounted on a directory."""
+        if self.selected is not None:
+            return self.selected.entry.kind == "directory"
+        return self.mount.type in {"cache", "tmpfs"}
 
     @property
     def _owner(self) -> dict[str, int | None]:
@@ -169,7 +177,7 @@ def mounted(
         for each in wanted:
             match each.mount.type:
                 case "bind":
-                    mounts.append(maker.bind(each))
+                    mounts.append(maker.bind(each, [other for other in wanted if _is_inside(other, each)]))
                 case "cache":
                     mounts.append(Mount(each.target, source=caches[each], readonly=each.mount.readonly))
                 case "tmpfs":
@@ -203,12 +211,15 @@ class _Maker:
         path.chmod(0o755)
         return Mount(SCRIPTS, source=directory, readonly=True)
 
-    def bind(self, wanted: Wanted) -> Mount:
-        """Give the mount of a directory or file; what a step writes there is thrown away."""
+    def bind(self, wanted: Wanted, inner: Sequence[Wanted]) -> Mount:
+        """Give the mount of a directory or file, with mount points for ``inner``; what is written is thrown away."""
         origin, selected, readonly = wanted.origin, wanted.selected, wanted.mount.readonly
         assert origin is not None
         assert selected is not None
         directory = selected.entry.kind == "directory"
+        if inner and directory:
+            source = self._with_points(wanted, origin, selected, inner)
+            return Mount(wanted.target, source=source, readonly=readonly)
         if origin.layers is not None and self._machine.isolation.mounting:
             source = _below(self._stack.enter_context(self._machine.shown(origin.layers)), selected.path)
         elif readonly:
@@ -219,6 +230,24 @@ class _Maker:
         else:
             source = self._own_copy(selected)
         return Mount(wanted.target, source=source, readonly=readonly, directory=directory)
+
+    def _with_points(self, wanted: Wanted, origin: Origin, selected: Selected, inner: Sequence[Wanted]) -> Path:
+        """Give a directory in which other mounts have their places: a read-only one cannot be given them later."""
+        if not self._machine.isolation.mounting:
+            view = self._own_copy(selected)
+        elif origin.layers is not None:
+            view = _below(self._stack.enter_context(self._machine.shown(origin.layers)), selected.path)
+        else:
+            lower = self._source(wanted, origin, selected)
+            view = self._stack.enter_context(self._machine.discarding([lower]))
+        for each in inner:
+            path = resolve(view, os.fsencode(each.target.removeprefix(wanted.target + "/")), follow_last=True)
+            point = _below(view, path)
+            if not point.exists():
+                (point if each.is_directory else point.parent).mkdir(parents=True, exist_ok=True)
+                if not each.is_directory:
+                    point.touch()
+        return view
 
     def _source(self, wanted: Wanted, origin: Origin, selected: Selected) -> Path:
         """Give files as a step may see them: of a context not those that are ignored, and all of root."""
@@ -347,6 +376,10 @@ class _Maker:
     def _next(self) -> int:
         self._count += 1
         return self._count
+
+
+def _is_inside(wanted: Wanted, outer: Wanted) -> bool:
+    return wanted.target.startswith(outer.target + "/")
 
 
 def _below(directory: Path, path: bytes) -> Path:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layers.store.trees import Trees
-from tests.support.programs import Pybuild, need, until
+from tests.support.programs import Pybuild, need, processes, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,6 +111,22 @@ def test_what_is_written_to_a_bound_context_is_thrown_away(based: Pybuild, write
 
     assert "old" == (context / "dir" / "a").read_text()
     assert ["a"] == [path.name for path in (context / "dir").iterdir()]
+
+
+def test_mounts_have_their_places_in_what_is_bound_read_only(based: Pybuild, write: Write) -> None:
+    dockerfile = """
+        FROM busybox AS made
+        RUN mkdir -p /out/deep && ln -s deep /out/link
+        FROM busybox
+        RUN --mount=target=/src --mount=type=cache,target=/src/new/cache --mount=type=tmpfs,target=/src/dir/t \
+            touch /src/new/cache/x /src/dir/t/x && test -e /src/dir/a && ! touch /src/new/x
+        RUN --mount=from=made,source=/out,target=/m --mount=type=cache,target=/m/link/cache touch /m/deep/cache/x
+    """
+    context = write(dockerfile, {"dir/a": "a"})
+    based("-t", "a", context)
+
+    assert {"Dockerfile", "dir"} == {path.name for path in context.iterdir()}
+    assert set() == paths(based, "a", -2)
 
 
 def test_stages_and_images_are_bound(based: Pybuild, write: Write) -> None:
@@ -258,6 +274,18 @@ def test_an_agent_is_reached_and_has_the_owner_asked_for(based: Pybuild, write: 
     based("-t", "a", "--ssh", "default", "--ssh", f"other={agent}", context, env={"SSH_AUTH_SOCK": str(agent)})
 
     assert all(set() == paths(based, "a", layer) for layer in range(-3, 0))
+
+
+def test_keys_get_an_agent_that_ends_with_the_build(based: Pybuild, write: Write, place: Path, agent: Path) -> None:
+    context = write("FROM busybox\nRUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK")
+    before = processes("ssh-agent -a")
+    based("-t", "a", "--ssh", f"default={place / 'key'}", context)
+
+    assert before == processes("ssh-agent -a")
+    (place / "no-key").write_text("no key")
+    assert "cannot be used" in based.fails("--ssh", f"default={place / 'no-key'}", context)
+    assert "there is no agent" in based.fails("--ssh", "default", context)
+    assert "No such file" in based.fails("--ssh", f"default={place / 'absent'}", context)
 
 
 def test_a_required_agent_must_be_given(based: Pybuild, write: Write) -> None:
