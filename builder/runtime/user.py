@@ -59,8 +59,9 @@ def resolve_user(user: str, passwd: bytes, group: bytes) -> ResolvedUser:
     if entry is None and number is None:
         raise StepError(f"unable to find user {name}: no matching entries in passwd file", hint=_hint("user", name))
     home = (entry.home if entry else "") or "/"
-    if number is not None and (gid := _number(group_name)) is not None:
-        return ResolvedUser(number, gid, (), home)
+    both = _number_or_root(name), _number_or_root(group_name)
+    if both[0] is not None and both[1] is not None:
+        return ResolvedUser(both[0], both[1], (), home)
     uid = entry.uid if entry else number or 0
     if group_name:
         return ResolvedUser(uid, _group_id(group_name, group), (), home)
@@ -81,7 +82,7 @@ def resolve_owner(owner: str, passwd: bytes, group: bytes) -> Owner:
     name, _, group_name = owner.partition(":")
     unknown: list[str] = []
     uid = gid = 0
-    number = _number(name) if name else 0
+    number = _number_or_root(name) if name else 0
     if number is not None:
         uid = gid = number
     elif (entry := _find_user(passwd, name, None)) is not None:
@@ -89,7 +90,7 @@ def resolve_owner(owner: str, passwd: bytes, group: bytes) -> Owner:
     else:
         unknown.append(name)
     if group_name:
-        group_number = _number(group_name)
+        group_number = _number_or_root(group_name)
         named = next((each.gid for each in _groups(group) if each.name == group_name), None)
         if group_number is not None:
             gid = group_number
@@ -101,14 +102,16 @@ def resolve_owner(owner: str, passwd: bytes, group: bytes) -> Owner:
 
 
 def _find_user(passwd: bytes, name: str, number: int | None) -> _User | None:
-    """Give the first line that has the name or the number; a user may be called 1000."""
-    return next((each for each in _users(passwd) if each.name == name or each.uid == number), None)
+    """Give the first line that has the number or, where there is none, the name: 1000 is never someone's name."""
+    if number is not None:
+        return next((each for each in _users(passwd) if each.uid == number), None)
+    return next((each for each in _users(passwd) if each.name == name), None)
 
 
 def _group_id(name: str, group: bytes) -> int:
     number = _number(name)
     for each in _groups(group):
-        if each.name == name or each.gid == number:
+        if each.name == name and number is None:
             return each.gid
     if number is None:
         raise StepError(f"unable to find group {name}: no matching entries in group file", hint=_hint("group", name))
@@ -131,6 +134,11 @@ def _number(text: str) -> int | None:
     if value > MAX_ID:
         raise StepError(f"user or group {text[:40]} is out of range: ids go from 0 to {MAX_ID}")
     return value
+
+
+def _number_or_root(text: str) -> int | None:
+    """Give an id as ``_number`` does; root is 0, whatever the image says of him."""
+    return 0 if text == "root" else _number(text)
 
 
 def _users(content: bytes) -> Iterator[_User]:

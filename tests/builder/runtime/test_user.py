@@ -49,13 +49,14 @@ empty
         ("5", ResolvedUser(5, 0, (), "/")),
         ("nohome", ResolvedUser(1001, 1001, (), "/")),
         ("short", ResolvedUser(1002, 1003, (), "/")),
-        ("4242", ResolvedUser(77, 78, (), "/home/n")),
-        ("app:4343", ResolvedUser(1000, 79, (), "/home/app")),
+        ("4242", ResolvedUser(4242, 0, (), "/")),
+        ("app:4343", ResolvedUser(1000, 4343, (), "/home/app")),
+        ("root:root", ResolvedUser(0, 0, (), "/root")),
         (f"{MAX_ID}", ResolvedUser(MAX_ID, 0, (), "/")),
     ],
 )
 def test_user_of_a_run(user: str, expected: ResolvedUser) -> None:
-    """Numbers are looked up; two are not; a group given drops all others."""
+    """Numbers are looked up, never as names; two are not; a group given drops all others."""
     assert expected == resolve_user(user, PASSWD, GROUP)
 
 
