@@ -87,7 +87,7 @@ def _as_older(created_by: str) -> str:
     if created_by.startswith(("COPY ", "ADD ")):
         return re.sub(r"(?<= )--(chown|chmod)=\S+ ", "", created_by)
     if created_by.startswith("EXPOSE ["):
-        return f"EXPOSE map[{' '.join(f'{port}:{{}}' for port in sorted(created_by[8:-1].split()))}]"
+        return f"EXPOSE map[{' '.join(f'{port}:{{}}' for port in sorted(set(created_by[8:-1].split())))}]"
     name, _, _ = created_by.partition(" ")
     return name if name in {"ARG", "HEALTHCHECK"} else created_by
 
