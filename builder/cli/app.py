@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from typer import Typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
+
+from builder.errors import BuildError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -194,6 +197,8 @@ def app() -> Any:
 def with_command(arguments: Sequence[str]) -> list[str]:
     """Give the arguments with their command: what begins with none builds."""
     given = list(arguments)
+    if given[:1] == ["help"]:
+        return [*given[1:], "--help"]
     if not given or _is_command(given[0]) or given[0] in _ALONE:
         return given
     # A global --root may stand before the command, as Docker's global options do.
@@ -201,7 +206,24 @@ def with_command(arguments: Sequence[str]) -> list[str]:
         return _behind_command(given[2:], given[:2])
     if given[0].startswith("--root=") and len(given) > 1 and _is_command(given[1]):
         return _behind_command(given[1:], given[:1])
+    _refuse_mistyped(given[0])
     return ["build", *given]
+
+
+def _refuse_mistyped(word: str) -> None:
+    """Refuse what looks like a command with a typing error, and is no build context either.
+
+    Raises:
+        BuildError: with the command that was probably meant.
+    """
+    if word.startswith("-") or not word.isalpha() or os.path.exists(word):
+        return
+    import difflib  # noqa: PLC0415 - seldom
+
+    close = difflib.get_close_matches(word, [*COMMANDS, *GROUPS], cutoff=0.75)
+    if close:
+        hint = f"did you mean {' or '.join(close)}?"
+        raise BuildError(f"{word!r} is no command, and no directory to build from", hint=hint)
 
 
 def _is_command(word: str) -> bool:

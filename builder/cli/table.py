@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
 
 _NARROWEST, _GAP = 10, 3
 """Docker's tables: a column has at least ten characters, its gap of three among them."""
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def print_rows(
@@ -49,7 +51,11 @@ def print_rows(
 
 
 def write_table(rows: Sequence[Sequence[str]]) -> None:
-    """Print cells in columns that are as wide as their widest cell; the last cell of a row is not padded."""
+    """Print cells in columns that are as wide as their widest cell; the last cell of a row is not padded.
+
+    Control characters are shown and not sent: names and histories come from strangers, and a terminal obeys.
+    """
+    rows = [[_CONTROLS.sub(_escaped, cell) for cell in row] for row in rows]
     widths: dict[int, int] = {}
     for row in rows:
         for i, cell in enumerate(row[:-1]):
@@ -57,3 +63,7 @@ def write_table(rows: Sequence[Sequence[str]]) -> None:
     for row in rows:
         padded = [f"{cell:<{widths[i]}}" for i, cell in enumerate(row[:-1])]
         sys.stdout.write("".join([*padded, *row[-1:]]) + "\n")
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()

@@ -32,11 +32,18 @@ EVERY = [[name] for name in COMMANDS] + [[name, each] for name, (_, targets) in 
         (["--root", "/r", "images"], ["images", "--root", "/r"]),
         (["--root=/r", "image", "ls", "-q"], ["image", "ls", "--root=/r", "-q"]),
         (["--root", "/r", "login", "host"], ["login", "host"]),
+        (["help"], ["--help"]),
+        (["help", "image", "ls"], ["image", "ls", "--help"]),
         (["--root", "/r", "."], ["build", "--root", "/r", "."]),
     ],
 )
 def test_what_begins_with_no_command_builds(given: list[str], expected: list[str]) -> None:
     assert expected == with_command(given)
+
+
+def test_a_mistyped_command_is_no_build_context(cli: Cli) -> None:
+    assert "did you mean images" in cli.fails("imags", "-q")
+    assert "did you mean manifest" in cli.fails("manifst")
 
 
 @pytest.mark.parametrize("command", EVERY, ids=" ".join)

@@ -208,3 +208,14 @@ def test_a_list_without_end_does_not_depend_on_layers(cli: Cli, app: Image) -> N
     cli("history", "app:1")
     cli("inspect", "app:1")
     cli("system", "df")
+
+
+def test_a_terminal_is_sent_no_control_characters(cli: Cli, app: Image) -> None:
+    entries = tuple(replace(each, created_by="RUN \x1b[2J\nx", comment="\x9b1m") for each in app.config.history)
+    cli.put(mutate.with_config(app, replace(app.config, history=entries)), "app:1")
+
+    out = cli("history", "--no-trunc", "app:1").out
+
+    assert "RUN \\x1b[2J\\nx" in out
+    assert "\\x9b1m" in out
+    assert 3 == len(out.splitlines())
