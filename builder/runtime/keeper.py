@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Self
 
 from builder.errors import CancelledError, IsolationError
 from builder.runtime import shepherd
+from builder.runtime.recorder import Recording  # noqa: TC001 - dataclasses read it
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -49,9 +50,8 @@ class Command:
     """The name of a control group that the program makes, to be removed when all has ended."""
     cleanup: tuple[str, ...] = ()
     """A program that removes it where it is not at its usual place."""
-    recording: tuple[str, str, str] | None = None
-    """Write down what ``chown`` is called with: the socket where the listener's descriptor comes, the root file system,
-    and the directory that holds what changes there."""
+    recording: Recording | None = None
+    """How to write down what ``chown`` is called with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,15 +198,14 @@ def _ways(
         own_ids = "CAP_CHOWN" in own_capabilities()
         yield _Way("chroot", Chroot(keeper), overlay=False, own_ids=own_ids, note=note)
     if isolation in {"auto", "proot"}:
+        note = "steps are not isolated: proot is all that this machine allows"
         try:
-            proot = Proot(keeper, scratch)
+            proot = Proot(keeper, scratch, recording=True)
+            yield _Way("proot, owners written down", proot, overlay=False, own_ids=False, note=note)
+            proot, note = Proot(keeper, scratch), f"{note}; new files belong to the user of their step"
+            yield _Way("proot", proot, overlay=False, own_ids=False, note=note)
         except IsolationError as error:
             attempts.append(Attempt("proot", _told(error)))
-        else:
-            note = (
-                "steps are not isolated, and files of layers belong to root unless the base has them: proot is in use"
-            )
-            yield _Way("proot", proot, overlay=False, own_ids=False, note=note)
 
 
 def _ways_of_runc(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from builder.errors import IsolationError
 from builder.runtime import spec
 from builder.runtime.chroot import finish, make_cwd, refuse_isolation, resolv_conf
 from builder.runtime.keeper import Command, Ended
-from builder.runtime.runc import NOT_EXECUTABLE, NOT_FOUND
+from builder.runtime.recorder import Recording
+from builder.runtime.runc import NOT_EXECUTABLE, NOT_FOUND, owned
 from builder.runtime.runtime import Exit
 from builder.runtime.userns import find_program
 
@@ -35,20 +37,26 @@ class Proot:
     guards_devices = True
     """An ordinary user opens no devices but his own."""
 
-    def __init__(self, keeper: Keeper, scratch: Path) -> None:
-        """Raise IsolationError where proot is not installed."""
+    def __init__(self, keeper: Keeper, scratch: Path, *, recording: bool = False) -> None:
+        """With ``recording``, owners are written down.
+
+        Raises:
+            IsolationError: proot is not installed.
+        """
         program = find_program("proot")
         if program is None:
             raise IsolationError("proot is not installed", hint="install it, for example: apt-get install proot")
         self._program = program
         self._keeper = keeper
         self._scratch = scratch
+        self._recording = recording
 
     def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
         """Run a process; see :class:`builder.runtime.runtime.Runtime`. Read-only mounts can be written to."""
         refuse_isolation(process, self.name)
         with tempfile.TemporaryDirectory(prefix="proot-", dir=self._scratch) as directory:
             binds = self._binds(process, Path(directory))
+            mounted = (*_SYSTEM, *(mount.target for mount in process.mounts))
             command = Command(
                 (
                     self._program,
@@ -58,6 +66,7 @@ class Proot:
                 ),
                 spec.environment(process),
                 limits=tuple((limit.name, limit.soft, limit.hard) for limit in process.limits),
+                recording=Recording(str(rootfs), str(rootfs), mounted=mounted) if self._recording else None,
             )
             tail = bytearray()
 
@@ -71,7 +80,7 @@ class Proot:
             seconds = time.monotonic() - start
         if ended.code == 1 and bytes(tail).startswith(b"proot error: "):
             return _not_started(ended, seconds, bytes(tail))
-        return finish(process, ended, seconds, output)
+        return replace(finish(process, ended, seconds, output), owned=owned(ended))
 
     def _binds(self, process: Process, directory: Path) -> list[str]:
         binds = [(path, path) for path in _SYSTEM]

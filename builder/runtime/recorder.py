@@ -17,6 +17,7 @@ import select
 import socket
 import stat
 import struct
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from builder.runtime import syscalls
@@ -38,6 +39,9 @@ _CALLS = {
     0xC0000102: _GENERIC,  # loongarch64
 }
 """By AUDIT_ARCH_... and number. Calls of other architectures succeed, and nothing is written down."""
+_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC00000F3, "loongarch64": 0xC0000102}
+_ALLOW = 0x7FFF0000
+_NOTIFY = 0x7FC00000
 
 
 class _Call(NamedTuple):
@@ -51,17 +55,46 @@ class _Call(NamedTuple):
     follow: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What to write down of a step."""
+
+    root: str
+    """Its root file system."""
+    upper: str
+    """The directory that holds what changes there."""
+    socket: str = ""
+    """The Unix socket where a runtime will bring the descriptor; without one, a tracer runs the step, which shows it
+    another root and another user, and :meth:`Recorder.listen_to_this_process` is called to start it."""
+    mounted: tuple[str, ...] = ()
+    """Where a step without a mount namespace sees something else."""
+
+
 class Recorder:
     """What listens to one step."""
 
-    def __init__(self, address: str, root: str, upper: str) -> None:
-        """Wait at a Unix socket for the descriptor; ``upper`` will hold what changes below ``root``."""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.bind(address)
-        self._socket.listen()
-        self._upper = os.fsencode(upper)
-        self._device = os.stat(root).st_dev
+    def __init__(self, recording: Recording) -> None:
+        """Wait for the descriptor."""
+        self._child: socket.socket | None = None
+        if recording.socket:
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._socket.bind(recording.socket)
+            self._socket.listen()
+        else:
+            self._socket, self._child = socket.socketpair()
+        self._upper = os.fsencode(recording.upper)
+        self._root = b"" if recording.socket else os.fsencode(os.path.realpath(recording.root))
+        self._mounted = tuple(map(os.fsencode, recording.mounted))
+        self._device = os.stat(recording.root).st_dev
         self._owned: dict[tuple[int, int], tuple[int, int, bytes, bool]] = {}
+
+    def listen_to_this_process(self) -> None:
+        """In the process that will be the step: have the kernel send its calls here, unless a runtime will do it."""
+        if self._child is not None:
+            architecture = _ARCHITECTURES[os.uname().machine]
+            listener = syscalls.listen(_program(architecture, list(_CALLS[architecture])))
+            socket.send_fds(self._child, [b"."], [listener])
+            os.close(listener)
 
     def register(self, poll: select.poll) -> None:
         """Have the socket waited for."""
@@ -70,8 +103,13 @@ class Recorder:
     def serve(self, descriptor: int, event: int, poll: select.poll) -> None:
         """Take what came at a descriptor that is neither the caller's."""
         if descriptor == self._socket.fileno():
-            connection, _ = self._socket.accept()
+            if self._child is None:
+                connection, _ = self._socket.accept()
+            else:
+                connection = self._socket
             with connection:
+                if self._child is not None:
+                    poll.unregister(descriptor)
                 _, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 4)
             for each in descriptors:
                 os.set_inheritable(each, False)
@@ -82,6 +120,10 @@ class Recorder:
         else:  # the step's last process has ended
             poll.unregister(descriptor)
             os.close(descriptor)
+
+    def _meant(self, number: int, own: int) -> int:
+        """Give the id that was asked for: a tracer has put this user's own in the place of root's."""
+        return 0 if self._root and number == own else number
 
     def owned(self) -> list[list[object]]:
         """Give what was written down, as JSON can hold it: inode, time of birth, user, group, path, by descriptor."""
@@ -103,8 +145,45 @@ class Recorder:
                 error = -(failure.errno or errno.EPERM)
         fcntl.ioctl(descriptor, _SEND, bytearray(_RESPONSE.pack(number, 0, error, 0)), True)
 
+    def _open(self, call: _Call) -> int | None:
+        """Give an O_PATH descriptor of the file that is meant; None where no layer has it."""
+        own = f"/proc/{call.pid}/cwd" if call.directory is None else f"/proc/{call.pid}/fd/{call.directory}"
+        if call.path is None:
+            try:
+                return os.open(own, os.O_PATH)
+            except FileNotFoundError as error:
+                raise OSError(errno.EBADF, "no such descriptor") from error
+        if b"/" not in call.path and call.path not in {b".", b".."}:
+            # What tools do that go through a tree; nothing is followed on the way.
+            directory = os.open(own, os.O_PATH | os.O_DIRECTORY)
+            try:
+                file = os.open(call.path, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
+            finally:
+                os.close(directory)
+            if not call.follow or not stat.S_ISLNK(os.fstat(file).st_mode):
+                return file
+            os.close(file)
+        top = self._root or os.readlink(f"/proc/{call.pid}/root".encode())
+        path = call.path
+        if path[:1] != b"/":
+            here = os.readlink(os.fsencode(own))
+            if self._root and not (here + b"/").startswith(top + b"/"):
+                return None
+            path = (here if top == b"/" else here.removeprefix(top)) + b"/" + path
+        elif self._root and path.startswith(self._root + b"/"):  # the tracer has changed it already
+            path = path[len(self._root) :]
+        if any((path + b"/").startswith(each + b"/") for each in self._mounted):
+            return None
+        root = os.open(self._root or f"/proc/{call.pid}/root", os.O_PATH | os.O_DIRECTORY)
+        try:
+            return syscalls.open_in_root(root, path, os.O_PATH | (0 if call.follow else os.O_NOFOLLOW))
+        finally:
+            os.close(root)
+
     def _record(self, call: _Call, *, by_descriptor: bool) -> None:
-        file = _open(call)
+        file = self._open(call)
+        if file is None:
+            return
         try:
             info = os.fstat(file)
             if info.st_dev != self._device:  # a pipe, a mount: no layer has it
@@ -112,13 +191,17 @@ class Recorder:
             itself = f"/proc/self/fd/{file}"
             if (call.uid, call.gid) == (_STAYS, _STAYS):
                 return
-            os.chown(itself, 0, 0)
+            with contextlib.suppress(PermissionError):  # it belongs to somebody else
+                os.chown(itself, os.geteuid(), os.getegid())
             path = os.readlink(os.fsencode(itself))
+            if not path.startswith(self._root + b"/"):
+                return
+            path = path[len(self._root) :]
             with contextlib.suppress(FileNotFoundError):  # it has no name any more
                 key = syscalls.identity(self._upper + path)
                 before = self._owned.get(key, (_STAYS, _STAYS, b"", False))
-                uid = before[0] if call.uid == _STAYS else call.uid
-                gid = before[1] if call.gid == _STAYS else call.gid
+                uid = before[0] if call.uid == _STAYS else self._meant(call.uid, os.getuid())
+                gid = before[1] if call.gid == _STAYS else self._meant(call.gid, os.getgid())
                 self._owned[key] = uid, gid, path.strip(b"/"), by_descriptor
         finally:
             os.close(file)
@@ -158,30 +241,11 @@ def _read_path(pid: int, address: int) -> bytes:
     return text
 
 
-def _open(call: _Call) -> int:
-    """Give an O_PATH descriptor of the file that is meant."""
-    own = f"/proc/{call.pid}/cwd" if call.directory is None else f"/proc/{call.pid}/fd/{call.directory}"
-    if call.path is None:
-        try:
-            return os.open(own, os.O_PATH)
-        except FileNotFoundError as error:
-            raise OSError(errno.EBADF, "no such descriptor") from error
-    if b"/" not in call.path and call.path not in {b".", b".."}:
-        # What tools do that go through a tree; nothing is followed on the way.
-        directory = os.open(own, os.O_PATH | os.O_DIRECTORY)
-        try:
-            file = os.open(call.path, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
-        finally:
-            os.close(directory)
-        if not call.follow or not stat.S_ISLNK(os.fstat(file).st_mode):
-            return file
-        os.close(file)
-    root = os.open(f"/proc/{call.pid}/root", os.O_PATH | os.O_DIRECTORY)
-    try:
-        path = call.path
-        if path[:1] != b"/":
-            here, top = (os.readlink(os.fsencode(each)) for each in (own, f"/proc/{call.pid}/root"))
-            path = (here if top == b"/" else here.removeprefix(top)) + b"/" + path
-        return syscalls.open_in_root(root, path, os.O_PATH | (0 if call.follow else os.O_NOFOLLOW))
-    finally:
-        os.close(root)
+def _program(architecture: int, numbers: list[int]) -> bytes:
+    """Give the filter in BPF that sends these calls to the listener and allows all others."""
+    load, equal, answer = 0x20, 0x15, 0x06
+    count = len(numbers)
+    code = [(load, 0, 0, 4), (equal, 0, count + 1, architecture), (load, 0, 0, 0)]
+    code += [(equal, count - i, 0, number) for i, number in enumerate(numbers)]
+    code += [(answer, 0, 0, _ALLOW), (answer, 0, 0, _NOTIFY)]
+    return b"".join(struct.pack("=HBBI", *each) for each in code)

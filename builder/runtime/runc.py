@@ -15,6 +15,7 @@ from builder.errors import IsolationError
 from builder.runtime import spec, syscalls
 from builder.runtime.keeper import Command
 from builder.runtime.owners import Owned
+from builder.runtime.recorder import Recording
 from builder.runtime.rootfs import upper_of
 from builder.runtime.runtime import Exit
 from builder.runtime.userns import find_program
@@ -77,13 +78,14 @@ class Runc:
             start = time.monotonic()
             command = self._command(bundle)
             if listener:
-                command = replace(command, recording=(listener, str(rootfs), str(upper_of(rootfs))))
+                recording = Recording(str(rootfs), str(upper_of(rootfs)), socket=listener)
+                command = replace(command, recording=recording)
             ended = self._keeper.run(command, pass_on)
             seconds = time.monotonic() - start
             if ended.error:
                 raise IsolationError(f"{self._program} cannot be executed: {os.strerror(ended.error)}")
             done = _exit(ended, seconds, _read_error(bundle / "log"), bytes(tail))
-            return replace(done, owned=_owned(ended)) if ended.owned else done
+            return replace(done, owned=owned(ended)) if ended.owned else done
 
     def _check_ids(self, process: Process) -> None:
         highest = max(process.user.uid, process.user.gid, *process.user.groups)
@@ -141,7 +143,7 @@ class Runc:
         )
 
 
-def _owned(ended: Ended) -> dict[tuple[int, int], Owned]:
+def owned(ended: Ended) -> dict[tuple[int, int], Owned]:
     """Give what was written down of owners."""
 
     def number(value: int) -> int | None:

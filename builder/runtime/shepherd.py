@@ -18,7 +18,7 @@ import socket
 from typing import Any, NoReturn
 
 from builder.runtime import syscalls
-from builder.runtime.recorder import Recorder
+from builder.runtime.recorder import Recorder, Recording
 
 
 def keep(requests: socket.socket) -> NoReturn:
@@ -98,10 +98,10 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         failing, failed = os.pipe()
-        recorder = Recorder(*command["recording"]) if command["recording"] else None
+        recorder = Recorder(Recording(**command["recording"])) if command["recording"] else None
         child = os.fork()
         if child == 0:
-            _exec(command, output, failed)
+            _exec(command, output, failed, recorder)
         os.close(output)
         os.close(failed)
         answer = _watch(child, life, waking, command["pid_file"], recorder)
@@ -177,7 +177,7 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _exec(command: dict[str, Any], output: int, failed: int) -> NoReturn:
+def _exec(command: dict[str, Any], output: int, failed: int, recorder: Recorder | None) -> NoReturn:
     """Become the command; the errno of a failure goes into ``failed``."""
     try:
         signal.set_wakeup_fd(-1)
@@ -198,6 +198,8 @@ def _exec(command: dict[str, Any], output: int, failed: int) -> NoReturn:
         os.chdir(command["cwd"])
         # After the ids: changing them forgets it.
         syscalls.die_with_parent(signal.SIGKILL)
+        if recorder is not None:
+            recorder.listen_to_this_process()
         os.execvpe(command["arguments"][0], command["arguments"], command["environment"])  # noqa: S606 - no shell wanted
     except OSError as error:
         os.write(failed, str(error.errno).encode())

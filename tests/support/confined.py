@@ -137,9 +137,9 @@ def _image() -> bytes:
     """Give the tar of a file system for this machine's /usr."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, mode in {"usr": 0o755, "tmp": 0o1777, "etc": 0o755, "root": 0o755, "var": 0o755, "var/tmp": 0o1777}.items():
+        for name in ("usr", "etc", "root", "var", "tmp", "var/tmp"):
             info = tarfile.TarInfo(name)
-            info.type, info.mode = tarfile.DIRTYPE, mode
+            info.type, info.mode = tarfile.DIRTYPE, 0o1777 if name.endswith("tmp") else 0o755
             tar.addfile(info)
         for name, target in _LINKS.items():
             info = tarfile.TarInfo(name)

@@ -69,7 +69,7 @@ def test_one_id_means_no_other_user_and_no_group() -> None:
     assert {"uid": 0, "gid": 0, "umask": 0o022} == document["process"]["user"]
     assert "gid=5" not in mount(document, "/dev/pts")["options"]
     pretended = [each for each in document["linux"]["seccomp"]["syscalls"] if each.get("errnoRet") == 0]
-    assert "fchownat" in pretended[0]["names"]
+    assert any("fchownat" in each["names"] for each in pretended)
 
 
 def test_an_insecure_step_may_do_what_the_builder_may() -> None:
