@@ -13,8 +13,9 @@ if [ "$(id -u)" != 0 ]; then
   exit
 fi
 
+status=0
 echo "== the suite as root"
-suite "$@"
+suite "$@" || status=$?
 
 user=pybuild-tester
 id "$user" >/dev/null 2>&1 || useradd --create-home --shell /bin/sh "$user"
@@ -39,4 +40,5 @@ uid=$(id -u "$user")
 env -i HOME="$home" USER="$user" LOGNAME="$user" PATH="$PATH" LANG=C.UTF-8 CI="${CI:-}" PYTHONDONTWRITEBYTECODE=1 \
   HYPOTHESIS_STORAGE_DIRECTORY="$home/.hypothesis" \
   setpriv --reuid "$uid" --regid "$(id -g "$user")" --init-groups \
-  "$venv/bin/python" -m pytest -q -n "$workers" --dist loadgroup -p no:cacheprovider "$@"
+  "$venv/bin/python" -m pytest -q -n "$workers" --dist loadgroup -p no:cacheprovider "$@" || status=$?
+exit "$status"
