@@ -20,13 +20,13 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from layers.changeset.apply import apply, apply_changes
 from layers.changeset.delta import delta
 from layers.changeset.entry import Change
 from layers.compression import open_reader
-from layers.digest import Digest
+from layers.digest import Digest, VerifyingReader
 from layers.mediatype import layer_compression
 from layers.store.files import replace_file
 
@@ -61,6 +61,8 @@ class Unpacked:
         self._same_owner = namespace.kind != "single"
         self._directory = directory / namespace.kind
         self._directory.mkdir(parents=True, exist_ok=True)
+        self._notes: dict[str, _Note] = {}
+        """Of directories that were found; nobody removes them while builds go on."""
         self.userxattr = not namespace.initial
         """Whether opaque directories are marked by ``user.overlay.`` attributes."""
         try:
@@ -107,6 +109,7 @@ class Unpacked:
 
     def prune(self, keep: Collection[Digest] = ()) -> int:
         """Remove the directories of all chain ids but ``keep``, and give the bytes freed; none may be in use."""
+        self._notes.clear()
         kept = {str(chain_id) for chain_id in keep}
         kept |= {note.over for each in kept if (note := self._note(each)) is not None and note.over}
         names = {self._path(each).name for each in kept}
@@ -122,6 +125,11 @@ class Unpacked:
 
     def _note(self, chain_id: str) -> _Note | None:
         """Give what is noted of a directory; None where it cannot be used."""
+        if chain_id not in self._notes and (found := self._read_note(chain_id)) is not None:
+            self._notes[chain_id] = found
+        return self._notes.get(chain_id)
+
+    def _read_note(self, chain_id: str) -> _Note | None:
         try:
             note = json.loads((self._path(chain_id) / "note").read_bytes())
             found = _Note(str(note["parent"]), str(note.get("over", "")))
@@ -141,7 +149,7 @@ class Unpacked:
             below = self._below(layers, chain_ids, top, trees)
             parent = str(chain_ids[below]) if below >= 0 else ""
             lowers = self.lower_directories(layers[: below + 1], chain_ids[: below + 1], trees)
-            if trees is not None and below == top - 1:
+            if trees is not None and below == top - 1 and trees.is_own(layers[top]):
                 known = self._unpack_difference(layers[: top + 1], chain_ids[top], parent, lowers, trees)
                 if known is not None:
                     return known
@@ -244,13 +252,15 @@ def apply_layer(
     Its index is given if ``index``.
 
     Raises:
-        VerificationError: its content is not what its digest promises.
+        VerificationError: its content is not what its digest and its diff_id promise.
         ChangesetError: it cannot be applied.
     """
     compression = layer_compression(layer.descriptor.media_type)
     with layer.open() as blob, open_reader(blob, compression) as tar:
+        # The directory is found again by its diff_ids: what only says that it has them must not get in others' way.
+        content = VerifyingReader(tar, layer.diff_id, what="layer with the diff_id")
         return apply(
-            tar,
+            cast("IO[bytes]", content),
             root,
             overlay=bool(lowers),
             userxattr=userxattr,

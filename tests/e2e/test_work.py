@@ -1,0 +1,143 @@
+"""How much work a build does, counted and not timed: a second pass over something fails here on every machine."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.counting import count
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.conftest import Write
+    from tests.support.counting import Work
+    from tests.support.programs import Pybuild
+
+FILES = 400
+SIZE = 32 * 1024
+COPY = "FROM busybox\nCOPY src /src/\n"
+LONG_AGO = 1_500_000_000
+
+
+def tree(write: Write, dockerfile: str = COPY) -> tuple[Path, set[str]]:
+    """Write a context of 400 files in 20 directories; give it and the files' names, which nothing else has."""
+    names = [f"work-{i:03}.txt" for i in range(FILES)]
+    context = write(dockerfile, {f"src/d{i // 20}/{name}": f"{i:8}" * (SIZE // 8) for i, name in enumerate(names)})
+    for path in context.rglob("*.txt"):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    return context, set(names)
+
+
+def nothing_done(pybuild: Pybuild, write: Write) -> Work:
+    """Count what a build costs that has nothing to do, once Python has its compiled modules."""
+    context = write("FROM busybox\n")
+    pybuild("build", "-q", context)
+    return count(pybuild, "build", "-q", context)
+
+
+def test_a_first_copy_reads_each_file_once(based: Pybuild, write: Write) -> None:
+    context, names = tree(write)
+    nothing = nothing_done(based, write)
+
+    work = count(based, "build", "-q", "-t", "app", context)
+
+    assert FILES == work.opened_of(names)
+    assert work.read - nothing.read < 1.3 * FILES * SIZE
+    # The layer is compressed on its way to the disk, and the index of its files is small.
+    assert work.written - nothing.written < 0.5 * FILES * SIZE
+    assert 0 == work.forks
+
+
+def test_a_build_in_which_nothing_changed_reads_no_file_and_writes_little(based: Pybuild, write: Write) -> None:
+    context, names = tree(write)
+    based("build", "-q", "-t", "app", context)
+    based("build", "-q", "-t", "app", context)
+    nothing = nothing_done(based, write)
+
+    work = count(based, "build", "-q", "-t", "app", context)
+
+    assert 0 == work.opened_of(names)
+    assert work.listed - nothing.listed <= 2 + FILES // 20
+    assert work.read - nothing.read < 64 * 1024
+    assert work.written < 64 * 1024
+    assert 0 == work.forks
+
+
+def test_one_changed_file_is_looked_into_alone_to_find_the_key(based: Pybuild, write: Write) -> None:
+    """All others are read once, for the layer."""
+    context, names = tree(write)
+    based("build", "-q", "-t", "app", context)
+    (context / "src/d7/work-150.txt").write_text("changed")
+
+    work = count(based, "build", "-q", "-t", "app", context)
+
+    assert work.opened_of(names) <= FILES + 1
+    assert work.opened_of(names - {"work-150.txt"}) <= FILES - 1
+
+
+def test_an_ignored_directory_costs_nothing(based: Pybuild, write: Write) -> None:
+    """However much is in it: it is not even listed, where no exception can lie in it."""
+    ignored = {f"node_modules/{i}/work-{i:03}.txt": "x" for i in range(300)}
+    context = write("FROM busybox\nCOPY . /src/\n", {"a": "a", ".dockerignore": "node_modules\n!README.md\n"})
+    without = count(based, "build", "-q", context)
+    for name, content in ignored.items():
+        (context / name).parent.mkdir(parents=True)
+        (context / name).write_text(content)
+
+    work = count(based, "build", "-q", context)
+
+    assert 0 == work.opened_of({name.rpartition("/")[2] for name in ignored})
+    assert work.listed <= without.listed
+
+
+def test_ignored_files_beside_taken_ones_are_not_opened(based: Pybuild, write: Write) -> None:
+    files = {f"d{i % 10}/work-{i:03}.dat": "x" for i in range(300)}
+    context = write("FROM busybox\nCOPY . /src/\n", {**files, ".dockerignore": "**/*.dat\n!d3/work-003.dat\n"})
+
+    work = count(based, "build", "-q", context)
+
+    assert 1 == work.opened_of({name.rpartition("/")[2] for name in files})
+
+
+@pytest.mark.parametrize("step", ["RUN echo {} > /file{}", "COPY a /copy{}"], ids=["run", "copy"])
+def test_each_further_step_costs_the_same(based: Pybuild, write: Write, step: str) -> None:
+    """The tenth step reads no more than the second: neither the base's index nor the layers below again."""
+    works = []
+    for steps in (2, 6, 10):
+        lines = "\n".join(step.format(i, i) for i in range(steps))
+        context = write(f"FROM busybox\n{lines}\n", {"a": "a"})
+        based("build", "-q", "--no-cache", context)
+        works.append(count(based, "build", "-q", "--no-cache", context))
+    two, six, ten = works
+
+    assert (ten.read - two.read) / 8 < 8 * 1024
+    assert (six.opened.total() - two.opened.total()) / 4 <= 40
+    # One more for each layer that a step's root has more: the kernel is told of it.
+    assert ten.opened.total() - six.opened.total() <= six.opened.total() - two.opened.total() + 4 * 4 + 4
+    assert two.forks == ten.forks
+
+
+def test_commands_import_what_they_need(based: Pybuild, write: Write) -> None:
+    """Each of these costs 20 to 90 ms, which every build would pay."""
+    context, _ = tree(write)
+    based("build", "-q", "-t", "app", context)
+    heavy = {
+        "urllib3",
+        "yaml",
+        "rich",
+        "zstandard",
+        "isal",
+        "pydantic",
+        "asyncio",
+        "http.client",
+        "dockerfile_parse.util",
+    }
+
+    build = count(based, "build", "-q", "-t", "app", context)
+    version = count(based, "--version")
+
+    assert [] == sorted(heavy.intersection(build.modules))
+    assert not [name for name in version.modules if name.startswith(("typer", "click", "layers", "builder.execute"))]
