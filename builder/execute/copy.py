@@ -14,7 +14,7 @@ from builder.errors import BuildError, StepError
 from builder.execute.chmod import Chmod
 from builder.execute.commit import commit, recall
 from builder.execute.owner import owner_of
-from builder.execute.place import Destination, Placement, join, merge, parents, place
+from builder.execute.place import Destination, Placement, merge, parents, place, target_of
 from layers.changeset.entry import Change, Entry
 from layers.changeset.tree import Tree
 
@@ -188,11 +188,7 @@ def heredoc_changes(placement: Placement, heredoc: Heredoc) -> Iterator[Change]:
     """Give the file that a heredoc writes: 0644, of root, named for its delimiter in a directory."""
     content = heredoc.body.encode("utf-8", "surrogateescape")
     name = heredoc.name.encode("utf-8", "surrogateescape")
-    tree, wanted = placement.below, placement.destination
-    target = tree.resolve(wanted.path)
-    existing = tree.get(target)
-    if wanted.directory or (existing is not None and existing.kind == "directory"):
-        target = tree.resolve(join(target, name))
+    target = target_of(placement, name)
     yield from parents(placement, target, 0)
     entry = placement.touched(Entry(name, "file", 0o644, size=len(content)), target, b"")
     yield Change(target, entry, lambda: io.BytesIO(content))

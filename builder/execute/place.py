@@ -9,21 +9,24 @@ from __future__ import annotations
 import functools
 import posixpath
 import stat
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from builder.errors import StepError
 from layers.changeset.entry import Change, Entry
+from layers.changeset.rootpath import resolve
 from layers.changeset.tree import Tree
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from builder.context.select import Files, Selected
     from builder.execute.chmod import Chmod
+    from layers.changeset.rootpath import Entries
 
 Owner = tuple[int, int]
 """User and group as numbers."""
+_NOTHING = Tree.empty()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +57,22 @@ class Placement:
     chmod: Chmod | None = None
     link: bool = False
     """``--link``: as if nothing were there."""
+    earlier: Mapping[bytes, Change] = field(default_factory=dict)
+    """What the sources before this one have put there."""
 
     @property
     def below(self) -> Tree:
-        """What is there already."""
-        return Tree.empty() if self.link else self.tree
+        """What the image has."""
+        return _NOTHING if self.link else self.tree
+
+    def get(self, path: bytes) -> Entry | None:
+        """Give what is there already."""
+        change = self.earlier.get(path)
+        return change.entry if change is not None else self.below.get(path)
+
+    def resolve(self, path: bytes) -> bytes:
+        """Give the path that is really meant, links followed."""
+        return resolve(self, path, follow_last=True)
 
     def without_mode(self) -> Placement:
         """Give the placement of what ``--chmod`` is not for."""
@@ -67,7 +81,7 @@ class Placement:
     def new_directory(self, path: bytes, mtime: int) -> Entry:
         """Give a directory that the copy makes on its way: 0755, or the permissions of an octal ``--chmod``."""
         mode = self.chmod.octal & 0o777 if self.chmod is not None and self.chmod.octal is not None else 0o755
-        return made_directory(self.below, path, mode, self.owner, mtime)
+        return made_directory(self, path, mode, self.owner, mtime)
 
     def touched(self, entry: Entry, path: bytes, root: bytes) -> Entry:
         """Give an entry of the source as it will be at ``path``; a hard link's target moves below ``root``."""
@@ -81,30 +95,63 @@ class Placement:
 def place(placement: Placement, files: Files, selected: Sequence[Selected]) -> Iterator[Change]:
     """Give the changes that a copy makes, each directory before what is in it.
 
-    One source streams; several are merged and sorted, and the later one wins where two give the same path.
+    One source streams; several are put there one after the other, each seeing those before it, and come sorted.
 
     Raises:
         StepError: a directory would replace a file, or a file a directory.
     """
     if len(selected) == 1:
         return _one(placement, selected[0])
-    return merge(_lasting(placement, files, each) for each in selected)
+    merged: dict[bytes, Change] = {}
+    placement = replace(placement, earlier=merged)
+    return merge((_lasting(placement, files, each) for each in selected), merged)
 
 
-def merge(sources: Iterator[Iterator[Change]]) -> Iterator[Change]:
+def merge(sources: Iterator[Iterator[Change]], merged: dict[bytes, Change] | None = None) -> Iterator[Change]:
     """Give the changes of several sources as one, sorted; later ones replace earlier ones of the same path.
+
+    Args:
+        sources: each is read to its end before the next.
+        merged: where they are collected, for sources that look at what others have put there.
 
     Raises:
         StepError: a directory would replace a file, or a file a directory.
     """
-    merged: dict[bytes, Change] = {}
+    merged = {} if merged is None else merged
+    linked: set[bytes] = set()
     for changes in sources:
         for change in changes:
-            if change.entry is not None and (earlier := merged.get(change.path)) is not None:
-                check_replaces(earlier.entry, change.entry)
-            merged[change.path] = change
-    for path in sorted(merged, key=lambda path: path.split(b"/")):
+            path, entry, _ = change
+            if entry is None:
+                continue
+            if (earlier := merged.get(path)) is not None:
+                check_replaces(earlier.entry, entry)
+                if path in linked:
+                    linked |= _keep_links(merged, earlier)
+            if entry.kind == "hardlink":
+                linked.add(entry.linkname)
+            merged[path] = change
+    for path in sorted(merged, key=_by_parts):
         yield merged[path]
+
+
+def _keep_links(merged: dict[bytes, Change], file: Change) -> set[bytes]:
+    """Let the other names of a file that is replaced keep it: the first of them is the file from now on, and given."""
+    names = [path for path, (_, entry, _) in merged.items() if entry and _is_link(entry, file.path)]
+    names.sort(key=_by_parts)
+    for name in names:
+        old = merged[name].entry
+        if file.entry is None or old is None:
+            continue
+        if name == names[0]:
+            merged[name] = file._replace(path=name, entry=file.entry._replace(path=name))
+        else:
+            merged[name] = Change(name, old._replace(linkname=names[0]))
+    return set(names[:1])
+
+
+def _is_link(entry: Entry, path: bytes) -> bool:
+    return entry.kind == "hardlink" and entry.linkname == path
 
 
 def _lasting(placement: Placement, files: Files, selected: Selected) -> Iterator[Change]:
@@ -120,11 +167,11 @@ def _lasting(placement: Placement, files: Files, selected: Selected) -> Iterator
 
 def _one(placement: Placement, selected: Selected) -> Iterator[Change]:
     """Give the changes of one source."""
-    tree, target = placement.below, _target(placement, selected)
+    target = _target(placement, selected)
     yield from parents(placement, target, selected.entry.mtime)
     if selected.entry.kind != "directory":
         entry = placement.touched(selected.entry, target, b"")
-        check_replaces(tree.get(target), entry)
+        check_replaces(placement.get(target), entry)
         for change in selected.walk():
             yield Change(target, entry, change.open)
         return
@@ -133,19 +180,23 @@ def _one(placement: Placement, selected: Selected) -> Iterator[Change]:
         if change.entry is not None:
             path = join(target, change.path)
             entry = placement.touched(change.entry, path, target)
-            check_replaces(tree.get(path), entry)
+            check_replaces(placement.get(path), entry)
             yield Change(path, entry, change.open)
 
 
 def _target(placement: Placement, selected: Selected) -> bytes:
-    """Give where one source goes: into the destination where that is a directory, else the destination itself."""
-    tree, wanted = placement.below, placement.destination
-    destination = tree.resolve(wanted.path)
+    """Give where one source goes: the destination, or into it where that is a directory and the source is none."""
     if selected.entry.kind == "directory":
-        return destination
-    existing = tree.get(destination)
-    if wanted.directory or (existing is not None and existing.kind == "directory"):
-        return tree.resolve(join(destination, selected.name))
+        return placement.resolve(placement.destination.path)
+    return target_of(placement, selected.name)
+
+
+def target_of(placement: Placement, name: bytes) -> bytes:
+    """Give where a file of this name goes; a link is followed where it is the destination, not inside of it."""
+    destination = placement.resolve(placement.destination.path)
+    existing = placement.get(destination)
+    if placement.destination.directory or (existing is not None and existing.kind == "directory"):
+        return join(destination, name)
     return destination
 
 
@@ -158,7 +209,7 @@ def parents(placement: Placement, path: bytes, mtime: int) -> Iterator[Change]:
     parts = path.split(b"/")
     for i in range(1, len(parts)):
         above = b"/".join(parts[:i])
-        existing = placement.below.get(above)
+        existing = placement.get(above)
         if existing is not None and existing.kind != "directory":
             raise StepError(f"cannot copy to non-directory: /{_text(above)}")
         yield Change(above, existing or placement.new_directory(above, mtime))
@@ -172,13 +223,13 @@ def top_directory(placement: Placement, path: bytes, mtime: int) -> Iterator[Cha
     """
     if not path:
         return
-    existing = placement.below.get(path)
+    existing = placement.get(path)
     if existing is not None and existing.kind != "directory":
         raise StepError(f"cannot copy to non-directory: /{_text(path)}")
     yield Change(path, existing._replace(mtime=mtime) if existing else placement.new_directory(path, mtime))
 
 
-def made_directory(tree: Tree, path: bytes, mode: int, owner: Owner | None, mtime: int) -> Entry:
+def made_directory(tree: Entries, path: bytes, mode: int, owner: Owner | None, mtime: int) -> Entry:
     """Give a directory as mkdir makes it: below one with setgid it has that bit too, and its group unless told."""
     above, holder = path, None
     while holder is None and above:
@@ -206,6 +257,10 @@ def check_replaces(existing: Entry | None, entry: Entry) -> None:
 def join(directory: bytes, name: bytes) -> bytes:
     """Put a relative path below a directory; either may be the empty path."""
     return directory + b"/" + name if directory and name else directory or name
+
+
+def _by_parts(path: bytes) -> list[bytes]:
+    return path.split(b"/")
 
 
 def _text(path: bytes) -> str:
