@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 from builder.errors import DockerfileError
 
@@ -24,6 +23,8 @@ def nanoseconds(flag: str, text: str) -> int:
         return 0
     if len(text) > 64 or not _WHOLE.fullmatch(text):
         raise DockerfileError(f"--{flag} is no duration: {text[:160]}", hint="write 30s, 5m or 1h30m")
+    from fractions import Fraction  # noqa: PLC0415 - start-up time: only where there is one
+
     total = int(sum(Fraction(number.rstrip(".") or "0") * _UNITS[unit] for number, unit in _PART.findall(text)))
     if total and (text.startswith("-") or total < _MILLISECOND):
         raise DockerfileError(f"--{flag} cannot be less than 1ms: {text}")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from builder.context.select import resolve
 from builder.errors import StepError
 from builder.events import Warned
-from builder.runtime.user import resolve_owner, resolve_user
 from layers.store.merged import MergedFiles, reading
 
 if TYPE_CHECKING:
@@ -26,6 +25,8 @@ def owner_of(site: Site, state: BuildState, text: str, where: SourceRange) -> Ow
 
     A name that the image does not have is 0, as in BuildKit; it is warned of.
     """
+    from builder.runtime.user import resolve_owner  # noqa: PLC0415 - start-up time: only where names are looked up
+
     passwd, group = _databases(site, state)
     owner = resolve_owner(text, passwd, group)
     for name in owner.unknown:
@@ -40,6 +41,8 @@ def user_of(site: Site, state: BuildState) -> ResolvedUser:
     Raises:
         StepError: the image does not have that user or group.
     """
+    from builder.runtime.user import resolve_user  # noqa: PLC0415 - as above
+
     return resolve_user(state.container.user, *_databases(site, state))
 
 

@@ -14,7 +14,7 @@ from builder.dockerfile.plan import Plan, Stage
 from builder.dockerfile.words import lex
 from builder.errors import BuildError, CancelledError, DockerfileError, StepError
 from builder.events import Step, StepCached, reported
-from builder.execute import add, copy, run, workdir
+from builder.execute import copy
 from builder.execute.config import configure
 from builder.execute.origin import Origin, context_origin, layers_origin
 from layers.errors import LayersError
@@ -74,6 +74,8 @@ class StageRun:
         site = self.site
         match instruction:
             case ins.Run():
+                from builder.execute import run  # noqa: PLC0415 - start-up time: only where there is one
+
                 mounts = functools.partial(self._origin, where=instruction.where, numbers=False)
                 ready = run.prepare(site, state, instruction, mounts)
                 return step(
@@ -86,9 +88,13 @@ class StageRun:
                     lambda: copy.cached(site, state, taken), lambda _: copy.copy(site, state, instruction, taken)
                 )
             case ins.Add():
+                from builder.execute import add  # noqa: PLC0415 - as above
+
                 added = add.prepare(site, state, instruction)
                 return step(lambda: add.cached(site, state, added), lambda _: add.add(site, state, instruction, added))
             case ins.Workdir():
+                from builder.execute import workdir  # noqa: PLC0415 - as above
+
                 made = workdir.prepare(site, state, instruction)
                 return step(lambda: workdir.cached(site, made), lambda _: workdir.workdir(site, made, instruction))
             case ins.From() | ins.Arg():

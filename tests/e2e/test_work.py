@@ -133,7 +133,6 @@ def test_commands_import_what_they_need(based: Pybuild, write: Write) -> None:
         "pydantic",
         "asyncio",
         "http.client",
-        "dockerfile_parse.util",
     }
 
     build = count(based, "build", "-q", "-t", "app", context)
