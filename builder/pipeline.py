@@ -74,8 +74,8 @@ class Tools:
     machine: Callable[[], Machine]
     """Makes what runs processes; called at most once, while there is one thread."""
     scratch: Path
-    remote: Remote
-    """What reaches other machines for ADD."""
+    remote: Callable[[], Remote]
+    """Gives what reaches other machines for ADD; the same at each call."""
     cache_mounts: Path
     """Where the directories of cache mounts are kept."""
     memo: Memo

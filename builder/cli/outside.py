@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli import inputs
-from builder.cli.fetch import fetcher, requester, shown
 from builder.events import Progress, Step, reported
-from builder.execute.remote import Remote, authorisation, git_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +18,7 @@ if TYPE_CHECKING:
     from builder.cli.options import Options
     from builder.context.remote import Fetch, FetchedFile
     from builder.events import Listener
+    from builder.execute.remote import Remote
 
 
 _PROXIES = {
@@ -49,18 +48,34 @@ def _proxies(environment: Environment) -> dict[str, str]:
 
 def fetch(options: Options, environment: Environment, scratch: Path) -> Fetch:
     """Give what downloads contexts and Dockerfiles; secrets of the options log in."""
-    secrets = inputs.secrets(options.secrets, environment.variables)
-    return fetcher(_request(environment, scratch), lambda url: authorisation(url, secrets))
+
+    def fetching(url: str) -> FetchedFile:
+        from builder.cli.fetch import fetcher  # noqa: PLC0415 - most contexts are here
+        from builder.execute.remote import authorisation  # noqa: PLC0415 - likewise
+
+        secrets = inputs.secrets(options.secrets, environment.variables)
+        return fetcher(_request(environment, scratch), lambda url: authorisation(url, secrets))(url)
+
+    return fetching
 
 
 def git_variables(options: Options, environment: Environment, remote: str) -> Mapping[str, str]:
     """Give what git sees when it fetches a context; secrets of the options log in."""
+    if remote.startswith("github.com/"):
+        remote = f"https://{remote}"
+    if "://" not in remote and "@" not in remote:
+        return environment.variables
+    from builder.execute.remote import git_environment  # noqa: PLC0415 - most contexts are here
+
     secrets = inputs.secrets(options.secrets, environment.variables)
     return git_environment(environment.variables, secrets, {}, remote)
 
 
 def remote(environment: Environment, scratch: Path, listener: Listener, number: Callable[[], int]) -> Remote:
     """Give what ADD fetches by; each download is reported as a step."""
+    from builder.cli.fetch import shown  # noqa: PLC0415 - few builds fetch anything
+    from builder.execute.remote import Remote  # noqa: PLC0415 - likewise
+
     request = _request(environment, scratch)
 
     def reporting(url: str, headers: Mapping[str, str]) -> FetchedFile | None:
@@ -76,7 +91,8 @@ def _request(environment: Environment, scratch: Path) -> Request:
 
     @functools.cache
     def requesting() -> Request:
-        from layers.registry.settings import proxy_for  # noqa: PLC0415 - only where something is downloaded
+        from builder.cli.fetch import requester  # noqa: PLC0415 - only where something is downloaded
+        from layers.registry.settings import proxy_for  # noqa: PLC0415 - likewise
 
         settings = environment.registry_settings()
         return requester(scratch, functools.partial(proxy_for, settings), settings.ca_file)

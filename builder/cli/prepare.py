@@ -69,7 +69,7 @@ def prepare(
         bases=bases,
         machine=lambda: _machine(options, environment, stack),
         scratch=scratch,
-        remote=outside.remote(environment, scratch, renderer, number),
+        remote=functools.cache(lambda: outside.remote(environment, scratch, renderer, number)),
         cache_mounts=environment.store / "cache" / "mounts",
         memo=Memo.load(memo_file),
         memo_file=memo_file,
@@ -109,6 +109,8 @@ def _settings(
         shm_size=inputs.size(options.shm_size, "--shm-size"),
         limits=inputs.limits(options.ulimits),
         allowed=inputs.allowed(options.allow),
+        terminal=_terminal() if options.debug else None,
+        keep_failed=Reference.parse(options.keep_failed) if options.keep_failed else None,
         fresh_stages=inputs.stage_names(options.no_cache_filters),
     )
 
@@ -198,6 +200,18 @@ def _read(path: Path) -> bytes:
 def _shown(path: Path, root: Path) -> str:
     """Give the name that messages use: as short as it is clear."""
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _terminal() -> int:
+    """Give the descriptor of the terminal for ``--debug``.
+
+    Raises:
+        BuildError: there is none.
+    """
+    if not sys.stdin.isatty():
+        hint = "without one, --keep-failed NAME keeps what a failed step has left"
+        raise BuildError("--debug needs a terminal on standard input", hint=hint)
+    return sys.stdin.fileno()
 
 
 def _memo_file(environment: Environment, options: Options) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,8 @@ from builder.context.select import select
 from builder.errors import BuildError, StepError
 from builder.execute.commit import commit, recall
 from builder.execute.copy import content_of, created_by, heredoc_changes, key_of, placement_of, unchanged
+from builder.execute.joined import Joined
 from builder.execute.place import Placement, place
-from builder.execute.remote import Joined, Loaded, Source, is_remote, remote_source
 from builder.execute.unpack import unpacked
 from layers.changeset import tar
 from layers.changeset.entry import Entry
@@ -28,17 +29,22 @@ if TYPE_CHECKING:
     from builder.cache.key import CacheKey
     from builder.context.select import Files, Selected
     from builder.dockerfile.instructions import Add
+    from builder.execute.remote import Source
     from builder.execute.site import Site
     from builder.execute.state import BuildState
     from layers.changeset.entry import Change
     from layers.changeset.index import LayerIndex
 
 
+_MAYBE_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[\w-]+@")
+"""What URLs and git repositories begin with, and file names hardly ever do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """An ADD with what it takes and the key of its result."""
 
-    sources: Sequence[Source | Sequence[Selected]]
+    sources: Sequence[Source | list[Selected]]
     """In their order: what one names elsewhere, or in the build context."""
     created_by: str
     key: CacheKey
@@ -56,22 +62,30 @@ def prepare(site: Site, state: BuildState, instruction: Add) -> Prepared:
         StepError: a flag and a source do not agree.
     """
     explain = getattr(site.context, "explain", None)
-    sources: list[Source | Sequence[Selected]] = []
+    sources: list[Source | list[Selected]] = []
     local: list[str] = []
     for source in instruction.sources:
-        if is_remote(source):
-            sources.append(remote_source(site, source, instruction))
-        else:
-            sources.append(select(site.context, [source], exclude=instruction.exclude, explain=explain))
+        remote = _remote(site, source, instruction)
+        if remote is None:
             local.append(source)
+        sources.append(remote or select(site.context, [source], exclude=instruction.exclude, explain=explain))
     if instruction.checksum and len(instruction.sources) - len(local) != 1:
         raise StepError("--checksum is for a single remote source", hint="write an ADD for each")
-    here = [each for source in sources if not isinstance(source, Source) for each in source]
-    there = [source.meaning if isinstance(source, Source) else len(source) for source in sources]
+    here = [each for source in sources if isinstance(source, list) for each in source]
+    there = [len(source) if isinstance(source, list) else source.meaning for source in sources]
     found = content_of(site, here)
     meaning = [instruction.unpack, found.content.hex(), *([there] if len(local) < len(sources) else [])]
     key = key_of("ADD", state, replace(instruction, sources=tuple(local)), [meaning])
     return Prepared(sources, created_by("ADD", instruction), key, here, found.seen)
+
+
+def _remote(site: Site, source: str, instruction: Add) -> Source | None:
+    """Give what is behind a URL or git repository; None for a path."""
+    if _MAYBE_REMOTE.match(source) is None:
+        return None
+    from builder.execute.remote import is_remote, remote_source  # noqa: PLC0415 - few builds fetch anything
+
+    return remote_source(site, source, instruction) if is_remote(source) else None
 
 
 def cached(site: Site, state: BuildState, prepared: Prepared) -> BuildState | None:
@@ -112,19 +126,20 @@ class _Taken:
 
 def _load(site: Site, instruction: Add, prepared: Prepared, stack: contextlib.ExitStack) -> _Taken:
     """Bring what is elsewhere here."""
-    parts = [
-        each.load(stack) if isinstance(each, Source) else Loaded(site.context, [*each]) for each in prepared.sources
-    ]
-    files = Joined([part.files for part in parts])
+    files, as_promised = Joined(), True
     selected: list[Selected] = []
     archives = set()
-    for number, (source, part) in enumerate(zip(prepared.sources, parts, strict=True)):
-        moved = [files.moved(number, each) for each in part.selected]
+    for source in prepared.sources:
         # Remote files are unpacked where that is asked for, local ones unless it is refused.
-        unpacks = instruction.unpack is True if isinstance(source, Source) else instruction.unpack is not False
+        if isinstance(source, list):
+            moved, unpacks = files.add(site.context, source), instruction.unpack is not False
+        else:
+            loaded = source.load(stack)
+            moved, unpacks = files.add(loaded.files, loaded.selected), instruction.unpack is True
+            as_promised = as_promised and loaded.as_promised
         archives |= {each.path for each in moved if unpacks and _is_archive(files, each)}
         selected += moved
-    return _Taken(files, selected, archives, all(part.as_promised for part in parts))
+    return _Taken(files, selected, archives, as_promised)
 
 
 def _changes(placement: Placement, prepared: _Taken, instruction: Add) -> Iterator[Change]:

@@ -34,6 +34,7 @@ class Machine:
         self.isolation = isolation
         self.stopped = threading.Event()
         """Set once :meth:`stop` was called."""
+        self._introduced = threading.Lock()
         self._unpacked = unpacked
         self._roots = isolation.roots(unpacked)
 
@@ -41,6 +42,14 @@ class Machine:
     def runtime(self) -> Runtime:
         """Who runs the processes."""
         return self.isolation.runtime
+
+    def introduction(self) -> str:
+        """Give what runs the steps, and why nothing better does, in one line; after the first call the empty text."""
+        if not self._introduced.acquire(blocking=False):
+            return ""
+        chosen = self.isolation.attempts[-1].name
+        reasons = "; ".join(self.isolation.notes).replace("\n", " ")
+        return f"isolation: {chosen}" + (f" ({reasons})" if reasons else "")
 
     @property
     def many_ids(self) -> bool:

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from builder.dockerfile.instructions import Add
     from builder.execute.secrets import Agent, Secret
     from builder.execute.site import Site
-    from layers.changeset.entry import Content
 
 Request = Callable[[str, Mapping[str, str]], FetchedFile | None]
 """Downloads a URL asked for with some headers; None where the server says that what they name has not changed."""
@@ -176,11 +175,11 @@ def _file(site: Site, url: str, instruction: Add) -> Source:
     if wanted is not None:
         digest, modified = str(wanted), None
     else:
-        found = site.remote.download(url, secrets)
+        found = site.remote().download(url, secrets)
         digest, modified = str(found.digest), found.last_modified
 
     def load(_: contextlib.ExitStack) -> Loaded:
-        found = site.remote.download(url, secrets, wanted)
+        found = site.remote().download(url, secrets, wanted)
         path = name.encode("utf-8", "surrogateescape")
         size = found.path.stat().st_size
         entry = Entry(path, "file", _MODE, 0, 0, size, found.last_modified or 0)
@@ -218,7 +217,7 @@ def _with_flags(git_ref: GitRef, instruction: Add) -> GitRef:
 
 def _repository(site: Site, git_ref: GitRef, instruction: Add) -> Source:
     settings = site.settings
-    environment = git_environment(site.remote.environment, settings.secrets, settings.agents, git_ref.remote)
+    environment = git_environment(site.remote().environment, settings.secrets, settings.agents, git_ref.remote)
     commit = resolve_commit(git_ref, environment)
     if not commit.startswith(git_ref.checksum):
         what = f"git repository {redacted(git_ref.remote)}"
@@ -309,38 +308,3 @@ class _OneFile:
 
     def open(self, _path: bytes) -> int:
         return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-
-
-class Joined:
-    """Several trees as one: the first is below ``0/``, the second below ``1/``."""
-
-    def __init__(self, trees: list[Files]) -> None:
-        self._trees = trees
-
-    def moved(self, number: int, selected: Selected) -> Selected:
-        """Give what was selected of a tree as something of this one."""
-        return replace(selected, path=b"%d/" % number + selected.path, _files=self)
-
-    def get(self, path: bytes) -> Entry | None:
-        """Give what is at a path of a tree."""
-        tree, inside = self._find(path)
-        return tree.get(inside)
-
-    def children(self, path: bytes) -> list[bytes]:
-        """Give the names in a directory of a tree."""
-        tree, inside = self._find(path)
-        return tree.children(inside)
-
-    def walk(self, path: bytes, skip: Skip | None = None) -> Iterator[Change]:
-        """Give all below a directory of a tree."""
-        tree, inside = self._find(path)
-        return tree.walk(inside, skip)
-
-    def open(self, path: bytes) -> int | Content:
-        """Open a file of a tree."""
-        tree, inside = self._find(path)
-        return tree.open(inside)
-
-    def _find(self, path: bytes) -> tuple[Files, bytes]:
-        number, _, inside = path.partition(b"/")
-        return self._trees[int(number)], inside

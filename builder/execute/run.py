@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 from builder.cache.key import cache_key
 from builder.dockerfile.platforms import proxy_environment
 from builder.errors import RunError, StepError
-from builder.events import Output, Warned
+from builder.events import Measured, Noted, Output, Warned
+from builder.execute import failed
 from builder.execute.commit import commit, recall
-from builder.execute.mounts import SCRIPTS, all_unchanged, mounted, prepare_mounts
+from builder.execute.mounting import SCRIPTS, mounted
+from builder.execute.mounts import all_unchanged, prepare_mounts
 from builder.execute.owner import user_of
 from builder.runtime.owners import Owners
 from builder.runtime.runtime import Process
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from builder.cache.key import CacheKey
     from builder.dockerfile.instructions import Run
     from builder.events import Step
-    from builder.execute.mounts import Mounted, Wanted
+    from builder.execute.mounting import Mounted
+    from builder.execute.mounts import Wanted
     from builder.execute.origin import Origin
     from builder.execute.site import Site
     from builder.execute.state import BuildState
@@ -106,8 +109,12 @@ def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, ste
         )
         process = _process(site, state, instruction, prepared, stack.enter_context(made))
         root = stack.enter_context(machine.root(state.layers, tree, process.mounts))
+        if introduction := machine.introduction():
+            site.listener(Noted(step, introduction))
         ended = machine.runtime.run(process, root.path, lambda data: site.listener(Output(step, data)))
+        site.listener(Measured(step, ended.max_rss))
         if ended.code:
+            failed.inspect(site, state, step, failed.Failed(process, ended, root, prepared.created_by))
             raise _failure(prepared.arguments, ended.code, ended.error, instruction)
         key = prepared.key if all_unchanged(prepared.mounts) else None
         owners = Owners(process.user.uid, process.user.gid, ended.owned)

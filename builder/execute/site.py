@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from builder.runtime.runtime import Limit
     from layers.image import Image
     from layers.mediatype import Compression
+    from layers.reference import Reference
     from layers.store.layout import Layout
     from layers.store.trees import Trees
 
@@ -54,6 +55,10 @@ class Settings:
     """``--ulimit``."""
     allowed: frozenset[str] = frozenset()
     """``--allow``: what steps may ask for besides the usual, such as ``security.insecure``."""
+    terminal: int | None = None
+    """``--debug``: the descriptor of a terminal for a shell where a step has failed."""
+    keep_failed: Reference | None = None
+    """``--keep-failed``: the name of an image that a failed step's files become."""
     fresh_stages: frozenset[str] = frozenset()
     """``--no-cache-filter``: names, in lower case, of stages whose every step is carried out."""
 
@@ -79,8 +84,8 @@ class Site:
     """Gives a base image by the name written in the Dockerfile."""
     named: NamedContexts
     """What stands in the place of stages and images."""
-    remote: Remote
-    """What reaches other machines."""
+    remote: Callable[[], Remote]
+    """Gives what reaches other machines."""
     cache_mounts: Path
     """Where the directories of cache mounts are kept."""
     memo_lock: threading.Lock = field(default_factory=threading.Lock)

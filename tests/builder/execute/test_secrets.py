@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from builder.errors import StepError
-from builder.execute.secrets import AgentProxy, Secret
+from builder.execute.agent import AgentProxy
+from builder.execute.secrets import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
