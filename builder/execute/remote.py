@@ -65,7 +65,7 @@ class Remote:
     """Where files that the server can tell apart by an ETag are kept; all of it may be removed between builds."""
     scratch: Path
     _known: dict[str, Download] = field(default_factory=dict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _locks: dict[str, threading.Lock] = field(default_factory=dict)
 
     def download(self, url: str, secrets: Mapping[str, Secret], wanted: Digest | None = None) -> Download:
         """Fetch a file, or find that the one that was kept is still that one.
@@ -74,7 +74,7 @@ class Remote:
             ContextError: it cannot be fetched.
             StepError: its digest is not ``wanted``, or a secret cannot be read.
         """
-        with self._lock:
+        with self._locks.setdefault(url, threading.Lock()):
             found = self._known.get(url)
             if found is None:
                 found = self._known[url] = self._download(url, secrets, wanted)

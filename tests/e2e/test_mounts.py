@@ -168,6 +168,24 @@ def test_a_changed_file_of_the_bound_context_runs_the_step_again(based: Pybuild,
     assert not based("-t", "a", context).cached
 
 
+def test_a_step_whose_bound_files_change_meanwhile_is_not_remembered(based: Pybuild, write: Write, place: Path) -> None:
+    """Else a later build with the files as they were would get what came of others."""
+    script = "echo ready && until test -e /src/go; do sleep 0.05; done; cp /src/a /out"
+    context = write(f"FROM busybox\nRUN --mount=source=dir,target=/src {script}", {"dir/a": "old"})
+    process = based.start("-t", "a", context, output=place / "log")
+    until(lambda: b"ready\n" in (place / "log").read_bytes())
+    (context / "dir" / "a").write_text("new")
+    (context / "dir" / "go").touch()
+    assert 0 == process.wait()
+    (context / "dir" / "a").write_text("old")
+    (context / "dir" / "go").unlink()
+
+    process = based.start("-t", "a", context, output=place / "log")
+    until(lambda: b"ready\n" in (place / "log").read_bytes())
+    process.terminate()
+    assert process.wait()
+
+
 def test_a_tmpfs_has_its_size_and_leaves_nothing(based: Pybuild, write: Write) -> None:
     script = "RUN --mount=type=tmpfs,target=/t,size=1m ! dd if=/dev/zero of=/t/x bs=1k count=2000 2>/dev/null"
     based(
