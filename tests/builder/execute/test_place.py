@@ -212,3 +212,60 @@ def test_contents_of_several_sources_can_be_opened_in_any_order() -> None:
     changes = list(place(placement, files, select(files, ["a", "b"])))
     contents = {change.path: change.open().read() for change in changes if change.open}  # type: ignore[union-attr]
     assert {b"n/x": b"a/x", b"n/y": b"b/y"} == contents
+
+
+def test_a_directory_made_below_a_setgid_one_has_that_bit_and_group() -> None:
+    below = Entry(b"g", "directory", 0o2775, 0, 2000)
+    found = copied(["f"], "/g/new/f", ONE, below)["g/new"]
+    assert (0o2755, 0, 2000) == (found.mode, found.uid, found.gid)
+    owned = copied(["f"], "/g/new/f", ONE, below, owner=(5, 6))["g/new"]
+    assert (0o2755, 5, 6) == (owned.mode, owned.uid, owned.gid)
+
+
+def test_octal_chmod_gives_parents_permissions_without_setuid() -> None:
+    assert 0o755 == copied(["f"], "/new/f", ONE, chmod="4755")["new"].mode
+    assert 0o4755 == copied(["f"], "/new/f", ONE, chmod="4755")["new/f"].mode
+
+
+def test_a_link_of_the_files_name_inside_the_destination_is_replaced() -> None:
+    below = (directory("d"), link("d/f", "../e"), directory("e"))
+    assert "file" == copied(["f"], "/d/", ONE, *below)["d/f"].kind
+
+
+def test_a_source_sees_what_the_one_before_it_has_made() -> None:
+    files = Files(directory("d"), file("d/x"), file("f"))
+    assert ["new", "new/f", "new/x"] == list(copied(["d", "f"], "/new", files))
+
+
+def test_the_other_name_of_a_file_that_a_later_source_replaces_keeps_its_content() -> None:
+    files = Files(directory("d"), file("d/a"), directory("e"), file("e/a"))
+    linked = LinkedFiles(files, b"d/b", b"a")
+    placement = Placement(Tree.empty(), Destination.parse("/new/", "/"))
+    found = {change.path: change for change in place(placement, linked, select(linked, ["d", "e"]))}
+    first = found[b"new/b"]
+    assert first.entry is not None
+    assert first.open is not None
+    assert "file" == first.entry.kind
+    assert b"d/a" == _content(first)
+    assert b"e/a" == _content(found[b"new/a"])
+
+
+class LinkedFiles(Files):
+    """Files of which a directory has one more: a hard link."""
+
+    def __init__(self, files: Files, path: bytes, target: bytes) -> None:
+        super().__init__(*files._tree.walk())
+        self._parent, _, self._name = path.rpartition(b"/")
+        self._target = target
+
+    def walk(self, path: bytes, skip: Callable[[bytes, bool], bool] | None = None) -> Iterator[Change]:
+        yield from super().walk(path, skip)
+        if path == self._parent:
+            yield Change(self._name, Entry(self._name, "hardlink", 0o644, linkname=self._target))
+
+
+def _content(change: Change) -> bytes:
+    assert change.open is not None
+    opened = change.open()
+    assert not isinstance(opened, int)
+    return opened.read()
