@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from builder.checks import check, report
+from builder.costs import Costs
 from builder.dockerfile import instructions as ins
 from builder.dockerfile.parse import parse, parse_trigger
 from builder.dockerfile.plan import SCRATCH, Plan, Stage, plan
@@ -84,6 +85,8 @@ class Tools:
     listener: Listener
     number: Callable[[], int]
     exporters: Sequence[Exporter] = ()
+    costs: Costs = field(default_factory=Costs)
+    """Where the time goes."""
 
 
 def build(request: Request, tools: Tools) -> Image:
@@ -93,8 +96,9 @@ def build(request: Request, tools: Tools) -> Image:
         BuildError: says what failed, where in the Dockerfile, and how to fix it.
         LayersError: the store or a registry gave way.
     """
-    dockerfile = parse(request.dockerfile, request.file)
-    settings = request.settings
+    settings, costs = request.settings, tools.costs
+    with costs.phase("parse", request.file):
+        dockerfile = parse(request.dockerfile, request.file)
     planned = plan(
         dockerfile,
         target=request.target,
@@ -107,7 +111,7 @@ def build(request: Request, tools: Tools) -> Image:
     state = _Build(request, tools, planned, settings).run()
     image = finish(request, settings, state)
     for exporter in tools.exporters:
-        with reported(tools.listener, Step(tools.number(), exporter.title)):
+        with reported(tools.listener, Step(tools.number(), exporter.title)), costs.phase("export", exporter.title):
             exporter.export(image, request.names)
     return image
 
@@ -137,6 +141,7 @@ class _Build:
             trees=Trees(tools.layout),
             machine=self._running_machine,
             scratch=tools.scratch,
+            costs=tools.costs,
             memo=tools.memo,
             listener=tools.listener,
             settings=settings,
@@ -211,7 +216,8 @@ class _Build:
         """Give the image of a name: that of a context of this name, else a base image."""
         named = self._site.named.find(name, platform)
         if named is None:
-            return self._tools.bases.image(name, platform)
+            with self._tools.costs.phase("base", name):
+                return self._tools.bases.image(name, platform)
         if named.image is None:
             raise StepError(f"the context {name} has files and is no image")
         return named.image(platform)

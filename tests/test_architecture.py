@@ -28,6 +28,7 @@ LEVELS: dict[str, int] = {
     "layers.archive": 4,
     "builder.errors": 5,
     "builder.events": 5,
+    "builder.costs": 5,
     "builder.dockerfile": 6,
     "builder.context": 6,
     "builder.runtime": 6,

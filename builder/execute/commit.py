@@ -47,7 +47,7 @@ def commit(
     """
     settings = site.settings
     created = rfc3339(site.now())
-    with site.layout.blobs.write(hashing=False) as blob:
+    with site.costs.phase("layer", created_by), site.layout.blobs.write(hashing=False) as blob:
         written = write_layer(
             changes,
             blob,

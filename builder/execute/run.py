@@ -96,8 +96,9 @@ def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, ste
         IsolationError: there is no way to run it here.
     """
     machine = site.machine()
-    machine.unpack(state.layers, site.trees)
-    tree = site.trees.tree(state.layers)
+    with site.costs.phase("unpack", instruction.text):
+        machine.unpack(state.layers, site.trees)
+        tree = site.trees.tree(state.layers)
     with contextlib.ExitStack() as stack:
         made = mounted(
             site,
@@ -111,7 +112,8 @@ def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, ste
         root = stack.enter_context(machine.root(state.layers, tree, process.mounts))
         if introduction := machine.introduction():
             site.listener(Noted(step, introduction))
-        ended = machine.runtime.run(process, root.path, lambda data: site.listener(Output(step, data)))
+        with site.costs.phase("run", instruction.text):
+            ended = machine.runtime.run(process, root.path, lambda data: site.listener(Output(step, data)))
         site.listener(Measured(step, ended.max_rss))
         if ended.code:
             failed.inspect(site, state, step, failed.Failed(process, ended, root, prepared.created_by))

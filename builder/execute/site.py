@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from builder.costs import Costs
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -88,6 +90,7 @@ class Site:
     """Gives what reaches other machines."""
     cache_mounts: Path
     """Where the directories of cache mounts are kept."""
+    costs: Costs = field(default_factory=Costs)
     memo_lock: threading.Lock = field(default_factory=threading.Lock)
     copies_lock: threading.Lock = field(default_factory=threading.Lock)
     """Held by who makes a copy for mounts, below ``scratch``."""

@@ -83,14 +83,16 @@ class StageRun:
                 )
             case ins.Copy():
                 origin = self._origin(instruction.from_stage, where=instruction.where)
-                taken = copy.prepare(site, state, instruction, origin)
+                with site.costs.phase("context", instruction.text):
+                    taken = copy.prepare(site, state, instruction, origin)
                 return step(
                     lambda: copy.cached(site, state, taken), lambda _: copy.copy(site, state, instruction, taken)
                 )
             case ins.Add():
                 from builder.execute import add  # noqa: PLC0415 - as above
 
-                added = add.prepare(site, state, instruction)
+                with site.costs.phase("context", instruction.text):
+                    added = add.prepare(site, state, instruction)
                 return step(lambda: add.cached(site, state, added), lambda _: add.add(site, state, instruction, added))
             case ins.Workdir():
                 from builder.execute import workdir  # noqa: PLC0415 - as above
