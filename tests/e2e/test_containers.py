@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layers.platform import Platform
+from tests.support import bases
+from tests.support.images import MemoryLayer, image, layer_of_tar
 from tests.support.programs import Pybuild, processes, until
 
 if TYPE_CHECKING:
@@ -219,6 +222,20 @@ def test_the_list_of_containers(based: Pybuild) -> None:
         == based("container", "ls", "-a", "--filter", "name=fir", "--format", "{{.Names}} {{.Command}} {{.Status}}").out
     )
     assert 64 == len(based("ps", "-a", "--no-trunc", "-q").out.split()[0])
+
+
+def test_an_image_that_lies_about_its_layers_does_not_get_into_others(based: Pybuild) -> None:
+    """Unpacked layers are found by their diff_ids: one who claims another's must not put his files there."""
+    honest = bases.busybox()
+    content = layer_of_tar(bases.busybox_tar().replace(b"hello\n", b"EVIL!\n"))
+    lying = MemoryLayer(content.content, content.descriptor, honest.layers[0].diff_id)
+    found = image(lying, platform=Platform.host(), config=honest.config.config)
+    bases.put(based.layout, found, "lying:1")
+
+    error = based.fails("run", "--rm", "lying:1", "cat", "/etc/motd")
+
+    assert str(honest.layers[0].diff_id) in error
+    assert b"hello\n" == based("run", "--rm", "busybox", "cat", "/etc/motd").out
 
 
 def test_an_image_that_is_not_here_is_pulled(based: Pybuild, registry: str) -> None:
