@@ -58,6 +58,15 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """A step's command has ended."""
+
+    step: Step
+    memory: int
+    """Bytes of its largest process."""
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """One line of information about a step."""
 
@@ -91,7 +100,7 @@ class Warned:
     where: SourceRange | None = None
 
 
-Event = StepStarted | StepCached | Output | Progress | Noted | StepFinished | StepFailed | Warned
+Event = StepStarted | StepCached | Output | Progress | Measured | Noted | StepFinished | StepFailed | Warned
 Listener = Callable[[Event], None]
 
 

@@ -53,6 +53,8 @@ def build(
     allow: opt.Allow = None,
     no_cache_filters: opt.NoCacheFilters = None,
     isolation: opt.IsolationMode = "auto",
+    debug: opt.Debug = False,
+    keep_failed: opt.KeepFailed = "",
     call: opt.CallMethod = "build",
     check: opt.Check = False,
     format: opt.Format = "",  # noqa: A002 - named for its option
@@ -69,7 +71,7 @@ def build(
         quiet, progress, iidfile, metadata_file, load, push, specs, isolation, root,
         secrets=tuple(secrets or ()), agents=tuple(agents or ()), build_contexts=tuple(build_contexts or ()),
         shm_size=shm_size, ulimits=tuple(ulimits or ()), allow=tuple(allow or ()),
-        no_cache_filters=tuple(no_cache_filters or ()),
+        no_cache_filters=tuple(no_cache_filters or ()), debug=debug, keep_failed=keep_failed,
     )  # fmt: skip
     if check or format or call != "build":
         sys.exit(_ask(options, call, format, check=check))
@@ -137,6 +139,8 @@ def _build(pipeline: Any, request: Request, tools: Any) -> Image:
 def _mode(options: Options, environment: Environment) -> str:
     """Give the kind of progress, whatever ``auto`` comes to."""
     mode = "quiet" if options.quiet else options.progress
+    if options.debug and mode in {"auto", "tty"}:
+        return "plain"  # a shell and a drawing do not share a terminal
     if mode == "auto":
         mode = "tty" if sys.stderr.isatty() and environment.variables.get("TERM") != "dumb" else "plain"
     return mode

@@ -65,6 +65,13 @@ Allow = Annotated[
 NoCacheFilters = Annotated[
     _Several, typer.Option("--no-cache-filter", metavar="STAGE", help="Carry out every step of these stages anew.")
 ]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Open a shell in the root file system of a RUN that failed, as it left it.")
+]
+KeepFailed = Annotated[
+    str,
+    typer.Option("--keep-failed", metavar="NAME", help="Make an image of this name of what a failed RUN has left."),
+]
 IsolationMode = Annotated[str, typer.Option("--isolation", help="How RUN steps are kept apart; auto tries all ways.")]
 CallMethod = Annotated[
     str,
@@ -107,3 +114,5 @@ class Options:
     ulimits: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     no_cache_filters: tuple[str, ...] = ()
+    debug: bool = False
+    keep_failed: str = ""

@@ -12,7 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
-from builder.events import Noted, Output, Progress, StepCached, StepFailed, StepFinished, StepStarted, Warned
+from builder.events import Measured, Noted, Output, Progress, StepCached, StepFailed, StepFinished, StepStarted, Warned
 from layers.digest import Digest
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ class Plain:
         self._lines = Lines()
         self._started: dict[int, float] = {}
         self._shown_at: dict[tuple[int, str], float] = {}
+        self._memory: dict[int, int] = {}
 
     def __call__(self, event: Event) -> None:
         """Write the event's lines."""
@@ -97,8 +98,12 @@ class Plain:
                 return [f"#{step.number} {text}"]
             case Progress():
                 return self._progress(event)
+            case Measured(step=step, memory=memory):
+                self._memory[step.number] = memory
+                return []
             case StepFinished(step=step, seconds=seconds):
-                return [*self._output(step, self._lines.rest(step)), f"#{step.number} DONE {seconds:.1f}s", ""]
+                used = f", {size(memory)}" if (memory := self._memory.pop(step.number, 0)) else ""
+                return [*self._output(step, self._lines.rest(step)), f"#{step.number} DONE {seconds:.1f}s{used}", ""]
             case StepFailed(step=step, message=message):
                 return [*self._output(step, self._lines.rest(step)), f"#{step.number} ERROR: {message}", ""]
             case Warned():
@@ -156,6 +161,8 @@ class RawJson:
             case Noted(step=step, text=note):
                 text = base64.b64encode(note.encode() + b"\n").decode()
                 return {"logs": [{"vertex": _name(step), "stream": 2, "data": text, "timestamp": now}]}
+            case Measured(step=step, memory=memory):
+                return {"statuses": [{"id": "memory", "vertex": _name(step), "current": memory, "timestamp": now}]}
             case Progress(step=step, part=part, done=done, total=total):
                 status = {"id": part, "vertex": _name(step), "current": done, "total": total, "timestamp": now}
                 return {"statuses": [status]}

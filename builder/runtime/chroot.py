@@ -61,6 +61,7 @@ class Chroot:
                 root=str(rootfs),
                 user=(user.uid, user.gid, user.groups),
                 limits=tuple((limit.name, limit.soft, limit.hard) for limit in process.limits),
+                terminal=process.terminal,
             )
             start = time.monotonic()
             ended = self._keeper.run(command, output)

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Self
 from builder.errors import CancelledError, IsolationError
 from builder.runtime import shepherd
 from builder.runtime.recorder import Recording  # noqa: TC001 - dataclasses read it
+from builder.runtime.terminal import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,8 @@ class Command:
     """The name of a control group that the program makes, to be removed when all has ended."""
     cleanup: tuple[str, ...] = ()
     """A program that removes it where it is not at its usual place."""
+    terminal: int | None = None
+    """The descriptor of a person's terminal, with which the command is connected."""
     recording: Recording | None = None
     """How to write down what ``chown`` is called with."""
 
@@ -97,7 +100,7 @@ class Keeper:
         with contextlib.ExitStack() as stack:
             life, their_life = socket.socketpair()
             stack.enter_context(life)
-            reading, writing = os.pipe()
+            reading, writing = os.pipe() if command.terminal is None else os.openpty()
             stack.callback(os.close, reading)
             try:
                 self._lives.add(life)
@@ -107,8 +110,11 @@ class Keeper:
                 their_life.close()
                 os.close(writing)
             try:
-                while data := os.read(reading, _READ):
-                    output(data)
+                if command.terminal is not None:
+                    connect(command.terminal, reading)
+                else:
+                    while data := os.read(reading, _READ):
+                        output(data)
                 return self._await(life)
             except BaseException:
                 life.shutdown(socket.SHUT_WR)

@@ -76,7 +76,7 @@ class Runc:
                 output(data)
 
             start = time.monotonic()
-            command = self._command(bundle)
+            command = self._command(bundle, process.terminal)
             if listener:
                 recording = Recording(str(rootfs), str(upper_of(rootfs)), socket=listener)
                 command = replace(command, recording=recording)
@@ -121,7 +121,7 @@ class Runc:
         content = json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
         (bundle / "config.json").write_bytes(content)
 
-    def _command(self, bundle: Path) -> Command:
+    def _command(self, bundle: Path, terminal: int | None) -> Command:
         log = ("--log", str(bundle / "log"), "--log-format", "json")
         program = (self._program, "--root", str(bundle / "state"))
         container = ("--bundle", str(bundle), bundle.name)
@@ -129,6 +129,9 @@ class Runc:
         if self.name == "crun":
             options = () if self.sandbox.cgroups else ("--cgroup-manager", "disabled")
             arguments = (*program, *log, *options, "run", *container)
+        elif terminal is not None:  # it makes one inside and stays between
+            rootless = f"--rootless={str(not self.sandbox.cgroups).lower()}"
+            arguments = (*program, *log, rootless, "run", *container)
         else:
             # Detached, runc hands on our pipe as it is; else it copies output and errors each at its own pace.
             pid_file = str(bundle / "pid")
@@ -138,6 +141,7 @@ class Runc:
             arguments=arguments,
             environment={"PATH": os.defpath},
             pid_file=pid_file,
+            terminal=terminal,
             cgroup=spec.cgroup(bundle.name) if self.sandbox.cgroups else "",
             cleanup=(*program, "delete", "--force", bundle.name) if self.sandbox.cgroups else (),
         )

@@ -92,6 +92,8 @@ class Process:
     limits: tuple[Limit, ...] = ()
     shm_size: int = 64 << 20
     """Bytes of /dev/shm."""
+    terminal: int | None = None
+    """The descriptor of a terminal where a person sits; what the process writes goes there and nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)

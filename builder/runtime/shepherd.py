@@ -8,6 +8,7 @@ when the files of Python may be out of reach.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import resource
@@ -15,6 +16,7 @@ import select
 import shutil
 import signal
 import socket
+import termios
 from typing import Any, NoReturn
 
 from builder.runtime import syscalls
@@ -183,6 +185,9 @@ def _exec(command: dict[str, Any], output: int, failed: int, recorder: Recorder 
         signal.set_wakeup_fd(-1)
         _restore_signals()
         os.setsid()
+        if command["terminal"] is not None:
+            os.dup2(output, 0)
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
         os.dup2(output, 1)
         os.dup2(output, 2)
         os.umask(command["umask"])

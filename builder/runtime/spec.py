@@ -128,7 +128,7 @@ def _process(process: Process, sandbox: Sandbox, capabilities: list[str]) -> dic
     if not sandbox.single:
         ids |= {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
     return {
-        "terminal": False,
+        "terminal": process.terminal is not None,
         "user": ids,
         "args": list(process.arguments),
         "env": [f"{name}={value}" for name, value in environment(process).items()],
