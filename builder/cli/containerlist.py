@@ -85,21 +85,17 @@ def _passes(container: Container, filters: list[str], *, running: bool) -> bool:
         "name": lambda value: value in container.name,
         "id": container.id.startswith,
         "ancestor": lambda value: value in {container.image, container.base},
-        "status": lambda value: value == _state(container, running=running),
+        "status": lambda value: value == container.state(running=running),
         "exited": lambda value: bool(container.finished) and value == str(container.exit_code),
     }
     return all(tests[key](value) for key, _, value in (each.partition("=") for each in filters))
-
-
-def _state(container: Container, *, running: bool) -> str:
-    return "running" if running else "exited" if container.started else "created"
 
 
 def _row(container: Container, *, running: bool, no_trunc: bool) -> dict[str, str]:
     command = " ".join(container.command)
     if not no_trunc and len(command) > _WIDTH:
         command = command[: _WIDTH - 1] + "…"
-    state = _state(container, running=running)
+    state = container.state(running=running)
     began, current = parse_time(container.started), parse_time(now())
     status = {"created": "Created", "exited": f"Exited ({container.exit_code}) {ago(container.finished)}"}.get(
         state, "Up"

@@ -86,6 +86,10 @@ class Container:
         """The beginning of the id, as lists show it."""
         return self.id[:12]
 
+    def state(self, *, running: bool) -> str:
+        """Give what Docker calls this: created, running or exited."""
+        return "running" if running else "exited" if self.started else "created"
+
 
 class Containers:
     """The containers of a store."""
@@ -186,6 +190,42 @@ class Containers:
                 digest = Digest.parse(text)
                 if self.layout.blobs.has(digest):
                     yield Descriptor("", digest, self.layout.blobs.size(digest))
+
+
+def described_container(containers: Containers, container: Container) -> dict[str, Any]:
+    """Give what Docker shows of a container, as far as there is such a thing here."""
+    running = containers.is_running(container)
+    binds = [each.split(":") for each in container.mounts]
+    return {
+        "Id": container.id,
+        "Created": container.created,
+        "Path": container.command[0],
+        "Args": list(container.command[1:]),
+        "State": {
+            "Status": container.state(running=running),
+            "Running": running,
+            "Pid": container.pid if running else 0,
+            "ExitCode": container.exit_code,
+            "StartedAt": container.started or "0001-01-01T00:00:00Z",
+            "FinishedAt": container.finished or "0001-01-01T00:00:00Z",
+        },
+        "Image": container.base,
+        "Name": f"/{container.name}",
+        "LogPath": str(containers.log(container)),
+        "HostConfig": {"NetworkMode": container.network, "Binds": list(container.mounts)},
+        "Mounts": [
+            {"Type": "bind", "Source": source, "Destination": target, "RW": rest != ["ro"]}
+            for source, target, *rest in binds
+        ],
+        "Config": {
+            "Hostname": container.hostname or container.short,
+            "User": container.user,
+            "Env": list(container.env),
+            "Cmd": list(container.command),
+            "Image": container.image,
+            "WorkingDir": container.cwd,
+        },
+    }
 
 
 def opened(root: str) -> tuple[Environment, Containers]:

@@ -9,8 +9,7 @@ import typer
 
 from builder.cli import common as opt
 from builder.cli.stored import find, layer_sizes, open_layout
-from builder.errors import BuildError
-from layers.errors import InvalidError, NotFoundError
+from layers.errors import InvalidError, LayersError, NotFoundError
 from layers.image import Image, Index
 from layers.platform import Platform
 
@@ -21,31 +20,46 @@ if TYPE_CHECKING:
 
 
 def inspect(
-    names: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Names or ids.")],
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Names or ids of images and containers.")],
     form: Annotated[
         str, typer.Option("-f", "--format", metavar="TEMPLATE", help="A Go template, or json for one line.")
     ] = "",
     platform: opt.PlatformName = "",
-    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="What to look for: image.")] = "",
+    kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="What to look for: image or container.")] = "",
     root: opt.Root = "",
 ) -> None:
-    """Show all about images.
+    """Show all about images and containers.
 
     Example: pybuild inspect -f '{{json .Config.Env}}' app:dev
     """
-    if kind not in {"", "image"}:
-        raise BuildError(f"unknown --type {kind!r}", hint="the type is image")
+    opt.one_of("--type", kind or "image", ("image", "container"))
     layout = open_layout(root)
     wanted = Platform.parse(platform) if platform else None
     found: list[dict[str, Any]] = []
     missing: list[Exception] = []
     for name in names:
         try:
-            found.append(described(find(layout, name, wanted)))
+            found.append(_described(layout, name, kind, wanted))
         except (NotFoundError, InvalidError) as error:
             missing.append(error)
     _print(found, form)
     opt.raise_last(missing)
+
+
+def _described(layout: Layout, name: str, kind: str, platform: Platform | None) -> dict[str, Any]:
+    """Give all about a container, or else an image, of this name."""
+    if kind != "image" and (layout.root / "containers").is_dir():
+        from builder.cli.containers import Containers, described_container  # noqa: PLC0415 - most have none
+
+        containers = Containers(layout)
+        try:
+            return described_container(containers, containers.find(name))
+        except LayersError:
+            if kind:
+                raise
+    elif kind == "container":
+        raise NotFoundError(f"no container {name}")
+    return described(find(layout, name, platform))
 
 
 def _print(documents: list[dict[str, Any]], form: str) -> None:
@@ -68,6 +82,8 @@ _LISTS, _MAPS = ("Env", "Cmd", "Entrypoint", "OnBuild", "Shell"), ("Volumes", "L
 
 def _for_templates(document: dict[str, Any]) -> dict[str, Any]:
     """Give the document with all that an image may have and this one has not, as Go's structures do."""
+    if "State" in document:
+        return document
     from builder.cli.template_functions import Empty, NoList, NoMap  # noqa: PLC0415 - plain JSON needs none
 
     config = dict(document["Config"])

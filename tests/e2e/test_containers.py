@@ -224,6 +224,14 @@ def test_the_list_of_containers(based: Pybuild) -> None:
     assert 64 == len(based("ps", "-a", "--no-trunc", "-q").out.split()[0])
 
 
+def test_inspect_shows_containers_before_images(based: Pybuild) -> None:
+    based("run", "--name", "busybox", "-e", "A=1", "busybox", "sh", "-c", "exit 3", code=3)
+    line = "{{.State.Status}} {{.State.ExitCode}} {{.Name}} {{.Config.Image}} {{.Path}} {{json .Mounts}}"
+    assert b"exited 3 /busybox busybox sh []\n" == based("inspect", "-f", line, "busybox").out
+    assert "RootFS" in json.loads(based("inspect", "--type", "image", "busybox").out)[0]
+    assert "no container" in based.fails("inspect", "--type", "container", "nope")
+
+
 def test_an_image_that_lies_about_its_layers_does_not_get_into_others(based: Pybuild) -> None:
     """Unpacked layers are found by their diff_ids: one who claims another's must not put his files there."""
     honest = bases.busybox()

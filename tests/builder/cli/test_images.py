@@ -163,7 +163,9 @@ def test_inspect_of_an_index_lists_its_images(cli: Cli, both: Index) -> None:
     assert "windows" in cli.fails("inspect", "--platform", "windows/amd64", "app:1")
 
 
-@pytest.mark.parametrize("arguments", [["-f", "{{.Nope}}"], ["-f", "{{"], ["--type", "volume"]])
+@pytest.mark.parametrize(
+    "arguments", [["-f", "{{.Nope}}"], ["-f", "{{"], ["--type", "volume"], ["--type", "container"]]
+)
 def test_inspect_refuses_what_makes_no_sense(cli: Cli, app: Image, arguments: list[str]) -> None:
     cli.put(app, "app:1")
     cli.fails("inspect", *arguments, "app:1")
