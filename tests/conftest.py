@@ -1,9 +1,9 @@
-"""What holds for all tests: which need the machine's root, and that nothing may be missing in CI."""
+"""What holds for all tests: which need the machine's root, which stay together, and that nothing is missing in CI."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,6 +11,29 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 IN_CI = os.environ.get("CI", "") not in {"", "0", "false"}
+
+TOGETHER = {
+    "tests/differential/": "differential",
+    "tests/e2e/test_debian.py": "docker",
+    "tests/e2e/test_docker.py": "docker",
+    "tests/e2e/test_examples.py": "docker",
+    "tests/e2e/test_ladder.py": "docker",
+}
+"""Tests that share what takes long to make, a Docker engine or a whole Debian, and so one worker of pytest-xdist."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker of pytest-xdist one test after the other, and tests that stay together to one worker."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - pytest-xdist may not be there
+
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = _group_of
+    return scheduling
+
+
+def _group_of(nodeid: str) -> str:
+    return next((group for start, group in TOGETHER.items() if nodeid.startswith(start)), nodeid)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ venv=$(cd "$1" && pwd)
 shift
 cd "$(dirname "$0")/.."
 workers=$(nproc)
-suite() { "$venv/bin/python" -m pytest -q -n "$workers" --dist loadgroup -p no:cacheprovider "$@"; }
+suite() { "$venv/bin/python" -m pytest -q -n "$workers" -p no:cacheprovider "$@"; }
 
 if [ "$(id -u)" != 0 ]; then
   suite "$@"
@@ -40,5 +40,5 @@ uid=$(id -u "$user")
 env -i HOME="$home" USER="$user" LOGNAME="$user" PATH="$PATH" LANG=C.UTF-8 CI="${CI:-}" PYTHONDONTWRITEBYTECODE=1 \
   HYPOTHESIS_STORAGE_DIRECTORY="$home/.hypothesis" \
   setpriv --reuid "$uid" --regid "$(id -g "$user")" --init-groups \
-  "$venv/bin/python" -m pytest -q -n "$workers" --dist loadgroup -p no:cacheprovider "$@" || status=$?
+  "$venv/bin/python" -m pytest -q -n "$workers" -p no:cacheprovider "$@" || status=$?
 exit "$status"

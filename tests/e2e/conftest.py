@@ -38,7 +38,7 @@ def private_registry() -> Iterator[str]:
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Docker]:
     need("dockerd", "docker")
-    with dockerd() as engine:
+    with dockerd("") as engine:
         yield engine
 
 

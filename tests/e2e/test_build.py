@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from layers.store.trees import Trees
-from tests.support.programs import Pybuild, need, run, skopeo
+from tests.support import bases
+from tests.support.programs import Pybuild, need, remove, run, skopeo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from layers.changeset.tree import Tree
     from layers.image import Image
     from tests.e2e.conftest import Write
@@ -59,18 +63,24 @@ CMD ["id -u; cat /srv/out/deep/main.txt"]
 """
 
 
-@pytest.fixture
-def context(write: Write, place: Path) -> Path:
-    (place / "member").write_text("member\n")
-    run("tar", "-C", place, "--owner=5", "--group=6", "-czf", place / "archive.tar.gz", "member")
-    files = {"main.txt": "main\n", "tool": "#!/bin/sh\necho tool\n", ".dockerignore": "*.log\n", "x.log": "no"}
-    return write(FULL, files | {"archive.tar.gz": (place / "archive.tar.gz").read_bytes()})
-
-
-@pytest.fixture
-def built(based: Pybuild, context: Path) -> Pybuild:
-    based("-t", "app:1", "--build-arg", "VERSION=7", context)
-    return based
+@pytest.fixture(scope="module")
+def built() -> Iterator[Pybuild]:
+    """The command line with what the Dockerfile makes, as ``app:1``; for looking only."""
+    place = Path(tempfile.mkdtemp(prefix="pybuild-e2e-", dir="/var/tmp"))
+    need("runc")
+    pybuild = Pybuild(place / "store", place / "home")
+    bases.put(pybuild.layout, bases.busybox(), bases.BUSYBOX)
+    files = {"Dockerfile": FULL, "main.txt": "main\n", "tool": "#!/bin/sh\necho tool\n", ".dockerignore": "*.log\n"}
+    for folder in ("home", "context"):
+        (place / folder).mkdir()
+    for name, text in {**files, "x.log": "no", "member": "member\n"}.items():
+        (place / "context" / name).write_text(text)
+    run("tar", "--owner=5", "--group=6", "-czf", "archive.tar.gz", "member", cwd=place / "context")
+    try:
+        pybuild("-t", "app:1", "--build-arg", "VERSION=7", place / "context")
+        yield pybuild
+    finally:
+        remove(place)
 
 
 def tree_of(pybuild: Pybuild, image: Image) -> Tree:

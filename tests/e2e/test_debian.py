@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.dockerd import Docker
     from tests.support.programs import Pybuild
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 CONTROL = """\
 Package: our-service

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.dockerd import Docker
     from tests.support.programs import Pybuild
 
-pytestmark = [pytest.mark.e2e, pytest.mark.root, pytest.mark.xdist_group("docker")]
+pytestmark = [pytest.mark.e2e, pytest.mark.root]
 
 DOCKERFILE = r"""
 FROM busybox

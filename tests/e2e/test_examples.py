@@ -16,7 +16,7 @@ from tests.support.programs import Pybuild, need, skopeo
 if TYPE_CHECKING:
     from tests.support.dockerd import Docker
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("docker")]
+pytestmark = pytest.mark.e2e
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -97,6 +97,6 @@ def make_debian(directory: Path) -> Image:
     options = [f"--mode={mode}", "--variant=minbase", "--quiet", "--include=libcap2-bin"]
     # A directory that subordinate ids may enter, which those of a test run are not.
     with_room = {"TMPDIR": "/var/tmp"}
-    run("mmdebstrap", *options, DEBIAN_SUITE, archive, env=with_room)
+    run("mmdebstrap", *options, DEBIAN_SUITE, archive, env=with_room, seconds=500)
     config = ContainerConfig(env=(f"PATH={PATH}",), cmd=("bash",))
     return image(layer_of_tar(archive.read_bytes(), "zstd"), platform=Platform.host(), config=config)

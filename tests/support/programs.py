@@ -41,8 +41,10 @@ def need(*names: str) -> None:
         pytest.skip(f"not installed: {', '.join(missing)}")
 
 
-def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Give what a program prints; it must end well."""
+def run(
+    *command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | None = None, seconds: float = _SECONDS
+) -> str:
+    """Give what a program prints; it must end well, and in time."""
     need(str(command[0]))
     done = subprocess.run(
         [str(each) for each in command],
@@ -50,7 +52,7 @@ def run(*command: str | Path, cwd: Path | None = None, env: Mapping[str, str] | 
         text=True,
         check=False,
         cwd=cwd,
-        timeout=_SECONDS,
+        timeout=seconds,
         env={"PATH": PATH, "HOME": os.environ.get("HOME", "/"), "LANG": "C.UTF-8", **(env or {})},
     )
     assert done.returncode == 0, f"{command[0]}: {done.stderr}{done.stdout}"
