@@ -116,10 +116,10 @@ def as_nobody(place: Path, *, subordinate: bool) -> tuple[str, ...]:
     return ("unshare", "--mount", "sh", "-c", f'{mounts} && {become} "$@"', "sh")
 
 
-def in_container(docker: Docker, place: Path, library: Path, *, uid: int) -> tuple[str, ...]:
-    """Give what runs a command in a container as ``docker run`` makes it by default, without a network.
+def in_container(docker: Docker, place: Path, library: Path, *, uid: int, network: str = "none") -> tuple[str, ...]:
+    """Give what runs a command in a container as ``docker run`` makes it by default, but for the network.
 
-    It has this machine's programs, read-only, and ``place``.
+    The engine of these tests has none of its own. The container has this machine's programs, read-only, and ``place``.
     """
     if _IMAGE not in docker("images", "--format", "{{.Repository}}:{{.Tag}}").split():
         docker("import", "-", _IMAGE, input=_image())
@@ -127,7 +127,16 @@ def in_container(docker: Docker, place: Path, library: Path, *, uid: int) -> tup
     volumes = [word for each in sorted(seen) for word in ("--volume", each)]
     variables = ("PATH", "HOME", "LANG", "PYTHONPATH", "http_proxy", "https_proxy", "no_proxy")
     return (
-        *(client(), "--host", docker.host, "run", "--rm", "--interactive", "--network=none", f"--user={uid}:{uid}"),
+        *(
+            client(),
+            "--host",
+            docker.host,
+            "run",
+            "--rm",
+            "--interactive",
+            f"--network={network}",
+            f"--user={uid}:{uid}",
+        ),
         *(word for name in variables for word in ("--env", name)),
         *(*volumes, "--volume", f"{place}:{place}", "--workdir", str(place), _IMAGE),
     )
