@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
 
+_SYNC_AFTER = 64 * 1024 * 1024
+"""Bytes after which a blob begins to be brought to the disk; smaller ones wait for the flush."""
+
+
 class BlobWriter(Protocol):
     """One blob on its way in; what is not committed is forgotten."""
 
@@ -243,6 +247,9 @@ class _DiskWriter:
         self._blobs = blobs
         self._path = temporary
         self._descriptor = descriptor
+        self._unsynced = 0
+        self._syncing: threading.Thread | None = None
+        self._refused: OSError | None = None
 
     def write(self, data: bytes | memoryview, /) -> int:
         self._tally.add(data)
@@ -250,10 +257,29 @@ class _DiskWriter:
         with disk_errors("write", self._path):
             while written < len(data):
                 written += os.write(self._descriptor, data[written:] if written else data)
+        self._unsynced += written
+        if self._unsynced >= _SYNC_AFTER and (self._syncing is None or not self._syncing.is_alive()):
+            self._unsynced = 0
+            self._syncing = threading.Thread(target=self._sync, args=(os.dup(self._descriptor),), daemon=True)
+            self._syncing.start()
         return written
+
+    def _sync(self, descriptor: int) -> None:
+        """Bring to the disk what is written so far, while more is made: in the end there is less to wait for."""
+        try:
+            os.fdatasync(descriptor)
+        except OSError as error:  # it is told once only, so that a later flush would not know
+            self._refused = error
+        finally:
+            os.close(descriptor)
 
     def commit(self, digest: Digest | None = None, size: int | None = None) -> Digest:
         actual = self._tally.check(digest, size)
+        if self._syncing is not None:
+            self._syncing.join()
+        if self._refused is not None:
+            with disk_errors("write", self._path):
+                raise self._refused
         if not self._blobs.has(actual, self._tally.size):
             self._blobs.adopt(self._path, actual)
         return actual

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _TICK = os.sysconf("SC_CLK_TCK")
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +99,15 @@ def _trees(roots: Iterable[int]) -> set[int]:
 
 
 def _memory_of(pid: int) -> int:
-    """Give the memory that is a process's own, or its share of what it has with others."""
+    """Give the memory that is a process's own, with its share of what others have as well: forks share most of it."""
     try:
-        with open(f"/proc/{pid}/statm", "rb") as statm:
-            fields = statm.read().split()
-    except OSError:
+        with open(f"/proc/{pid}/smaps_rollup", "rb") as rollup:
+            for line in rollup:
+                if line.startswith(b"Pss:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:  # it has ended
         return 0
-    return int(fields[1]) * _PAGE if fields else 0
+    return 0
 
 
 def _cpu_of(pid: int) -> float:
