@@ -8,6 +8,7 @@ import pytest
 
 from tests.differential.workshop import Workshop
 from tests.support.dockerd import dockerd
+from tests.support.programs import need
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,5 +16,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    need("dockerd", "docker", "busybox", "runc")
     with dockerd(driver="") as docker:
-        yield Workshop(docker, tmp_path_factory.mktemp("workshop"))
+        workshop = Workshop(docker, tmp_path_factory.mktemp("workshop"))
+        yield workshop
+        assert not workshop.pybuild.left()

@@ -5,10 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from hashlib import sha256
 from pathlib import Path
@@ -18,6 +16,7 @@ from layers.archive.read import open_images
 from layers.store.layout import Layout
 from tests.support.material import make, tar_of
 from tests.support.merging import Merged, read_archive
+from tests.support.programs import Pybuild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,12 +40,11 @@ class Workshop:
 
     def __init__(self, docker: Docker, root: Path) -> None:
         self._docker = docker
-        self._root = root
-        self._store = root / "store"
+        self.pybuild = Pybuild(root / "store", root)
         archive = root / "bases.tar"
         archive.write_bytes(_bases())
         docker("load", "--input", str(archive))
-        layout = Layout.open(self._store)
+        layout = Layout.open(self.pybuild.store)
         with layout.using(), open_images(archive, root) as images:
             for each in images:
                 for name in each.names:
@@ -59,21 +57,15 @@ class Workshop:
         (context / "Dockerfile").write_bytes(case.dockerfile)
         make(context, case.context)
         older.write_bytes(case.dockerfile if case.older is None else case.older)
-        ours = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "builder", "build", "--progress=plain", *case.options),
-                *(f"--output=type=docker,dest={scratch}/ours.tar", str(context)),
-            ],
-            env={**os.environ, "PYBUILD_ROOT": str(self._store)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
-        with ours:
+        output = f"--output=type=docker,dest={scratch}/ours.tar"
+        command = self.pybuild.command("build", "--progress=plain", *case.options, output, context)
+        with subprocess.Popen(
+            command, env=self.pybuild.environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        ) as ours:
             theirs = self._by_docker(case, context, older, scratch / "theirs.tar")
             said = ours.communicate()[1].decode(errors="replace")
-        image = None if ours.returncode else read_archive(scratch / "ours.tar")
-        assert image is not None or ours.returncode == 1, said
-        return Built(image, said), theirs
+        assert "Traceback" not in said, said
+        return Built(None if ours.returncode else read_archive(scratch / "ours.tar"), said), theirs
 
     def _by_docker(self, case: Case, context: Path, dockerfile: Path, archive: Path) -> Built:
         name = f"case-{case.name}"
