@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layers.store.layout import Layout
 
 _BEGINNING = dt.datetime(1, 1, 1, tzinfo=dt.UTC)
-_SIZE = "size"
+_SIZE = "bytes"
 
 
 def open_layout(root: str) -> Layout:
@@ -138,7 +138,9 @@ def _layer_size(layout: Layout, layer: Layer) -> int:
     from layers.store.trees import Trees  # noqa: PLC0415 - a size that is known needs no reading
 
     try:
-        size = sum(entry.size for entry in Trees(layout).index(layer).entries)
+        entries = Trees(layout).index(layer).entries
+        # a link counts with the length of its target, as lstat and so Docker's overlay2 have it
+        size = sum(len(entry.linkname) if entry.kind == "symlink" else entry.size for entry in entries)
     except NotFoundError:
         return layer.descriptor.size
     layout.write_side(digest, _SIZE, b"%d" % size)

@@ -50,6 +50,11 @@ def apps(based: Pybuild, write: Write) -> Pybuild:
     return based
 
 
+def unsized(text: str) -> str:
+    """Give a text without sizes."""
+    return re.sub(r"\b\d+(?:\.\d+)?[kM]?B\b|\b\d{5,8}\b", "SIZE", text)
+
+
 def cells(text: str) -> list[list[str]]:
     """Give the cells of a table, each row's; how wide a column is depends on the time of day."""
     return [re.split(r" {3,}", line.rstrip()) for line in text.splitlines()]
@@ -73,8 +78,11 @@ def test_lists_and_details_are_dockers(apps: Pybuild, docker: Docker, place: Pat
     apps("save", "-o", archive, "app:one", "app:two", "registry.example.com/x/app:2")
     docker("load", "-i", str(archive))
 
+    exact = docker("info", "-f", "{{.Driver}}").strip() == "overlay2"  # others do not count the lengths of links
+
     def same(*arguments: str) -> tuple[str, str]:
-        return aged(docker(*arguments)), aged(apps(*arguments).out.decode())
+        both = aged(docker(*arguments)), aged(apps(*arguments).out.decode())
+        return both if exact else (unsized(both[0]), unsized(both[1]))
 
     for arguments in (["images"], ["images", "--no-trunc"], ["images", "app"], ["images", "*/x/*"]):
         theirs, ours = same(*arguments)

@@ -11,6 +11,8 @@ import pytest
 from builder.cli.imagefilters import glob, named
 from layers import mutate
 from layers.reference import Reference
+from tests.support.archives import tar_with
+from tests.support.images import image, layer_of_tar
 
 if TYPE_CHECKING:
     from layers.image import Image, Index
@@ -210,6 +212,12 @@ def test_a_list_without_end_does_not_depend_on_layers(cli: Cli, app: Image) -> N
     cli("history", "app:1")
     cli("inspect", "app:1")
     cli("system", "df")
+
+
+def test_links_count_with_the_length_of_their_targets(cli: Cli) -> None:
+    """As in Docker's overlay2, where lstat tells the size."""
+    cli.put(image(layer_of_tar(tar_with({"file": b"12345", "link": "file"}))), "app:1")
+    assert ["9B"] == cli("images", "--format", "{{.Size}}").lines
 
 
 def test_a_terminal_is_sent_no_control_characters(cli: Cli, app: Image) -> None:
