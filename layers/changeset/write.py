@@ -115,7 +115,7 @@ class LayerWriter:
             data = _read(content, min(left + 1, _CHUNK))
         if left or data:
             raise ChangesetError(
-                f"{entry.path!r} changed while it was read: it no longer has {size} bytes",
+                f"/{entry.path.decode(errors='replace')} changed while it was read: it no longer has {size} bytes",
                 hint="something else writes to it",
             )
         self._write(padding(size))
