@@ -56,7 +56,7 @@ def commit(
             clamp_mtime=settings.epoch if settings.rewrite_timestamp else None,
         )
         blob.commit(written.digest, written.size)
-    site.trees.keep(written.digest, written.index)
+    site.trees.keep(written.digest, written.diff_id, written.index)
     descriptor = Descriptor(layer_type(settings.compression), written.digest, written.size)
     found = key(written.index) if callable(key) else key
     if found is not None:

@@ -93,7 +93,7 @@ class Machine:
         Raises:
             IsolationError: they cannot be mounted.
         """
-        with self._directory("view-") as made:
+        with self.temporary("view-") as made:
             for name in ("root", "upper", "work", "nothing"):
                 (made / name).mkdir(0o755)
             bottom = list(lowers) or [made / "nothing"]
@@ -121,7 +121,7 @@ class Machine:
         Raises:
             IsolationError: none can be mounted.
         """
-        with self._directory("private-") as made:
+        with self.temporary("private-") as made:
             if self.runtime.name not in {"runc", "crun"}:
                 yield made
                 return
@@ -135,7 +135,8 @@ class Machine:
                 syscalls.unmount(str(made))
 
     @contextmanager
-    def _directory(self, prefix: str) -> Iterator[Path]:
+    def temporary(self, prefix: str) -> Iterator[Path]:
+        """Give an empty directory where overlays may have parts of themselves; it goes with all that is in it."""
         made = Path(tempfile.mkdtemp(prefix=prefix, dir=self.isolation.scratch))
         try:
             yield made

@@ -13,6 +13,7 @@ from builder.context.context import LocalContext
 from builder.errors import IsolationError, StepError
 from builder.events import Noted
 from builder.execute.copyout import copy_out
+from builder.execute.mask import hidden_paths, make_mask
 from builder.runtime.runtime import Mount
 from layers.changeset.rootpath import resolve
 
@@ -115,24 +116,19 @@ class _Maker:
             return Mount(wanted.target, source=source, readonly=readonly)
         if origin.layers is not None and self._machine.isolation.mounting:
             source = _below(self._stack.enter_context(self._machine.shown(origin.layers)), selected.path)
-        elif readonly:
-            source = self._source(wanted, origin, selected)
-        elif directory and self._machine.isolation.mounting:
-            lower = self._source(wanted, origin, selected)
-            source = self._stack.enter_context(self._machine.discarding([lower]))
+        elif not readonly:
+            source = self._discarding(wanted, origin, selected) if directory else self._own_copy(selected)
         else:
-            source = self._own_copy(selected)
+            lowers = self._lowers(wanted, origin, selected)
+            source = lowers[0] if len(lowers) == 1 else self._overlaid(lowers, selected)
         return Mount(wanted.target, source=source, readonly=readonly, directory=directory)
 
     def _with_points(self, wanted: Wanted, origin: Origin, selected: Selected, inner: Sequence[Wanted]) -> Path:
         """Give a directory in which other mounts have their places: a read-only one cannot be given them later."""
-        if not self._machine.isolation.mounting:
-            view = self._own_copy(selected)
-        elif origin.layers is not None:
+        if origin.layers is not None and self._machine.isolation.mounting:
             view = _below(self._stack.enter_context(self._machine.shown(origin.layers)), selected.path)
         else:
-            lower = self._source(wanted, origin, selected)
-            view = self._stack.enter_context(self._machine.discarding([lower]))
+            view = self._discarding(wanted, origin, selected)
         for each in inner:
             path = resolve(view, os.fsencode(each.target.removeprefix(wanted.target + "/")), follow_last=True)
             point = _below(view, path)
@@ -142,18 +138,49 @@ class _Maker:
                     point.touch()
         return view
 
-    def _source(self, wanted: Wanted, origin: Origin, selected: Selected) -> Path:
-        """Give files as a step may see them: of a context not those that are ignored, and all of root."""
+    def _lowers(self, wanted: Wanted, origin: Origin, selected: Selected) -> list[Path]:
+        """Give directories, the top one first, or a file: what steps may see, all of root; a copy where need be."""
         files = origin.files
-        if isinstance(files, LocalContext) and files.ignore is None:
+        if isinstance(files, LocalContext):
             path = _below(files.root.resolve(), selected.path)
-            if path.resolve() == path and _belongs_to_root(path):
-                return path
+            if path.resolve() == path:
+                found = self._masked(path, selected)
+                if found:
+                    return found
         with self._site.copies_lock:
             copy = self._site.scratch / f"mount-{selected.entry.kind}-{wanted.content}"
             if not copy.exists():
                 copy_out(selected, _made(copy), same_owner=self._machine.many_ids)
-        return copy if selected.entry.kind == "directory" else copy / os.fsdecode(selected.name)
+        return [copy if selected.entry.kind == "directory" else copy / os.fsdecode(selected.name)]
+
+    def _masked(self, path: Path, selected: Selected) -> list[Path]:
+        """Give a context's own file or directory, below one that hides what is hidden; nothing where that fails."""
+        if selected.entry.kind != "directory":
+            info = path.lstat()
+            return [] if info.st_uid or info.st_gid else [path]
+        hidden = hidden_paths(path, selected)
+        if not hidden:
+            return [] if hidden is None else [path]
+        if not self._machine.isolation.mounting:
+            return []
+        mask = self._stack.enter_context(self._machine.temporary("mask-"))
+        try:
+            make_mask(path, hidden, mask)
+        except OSError:  # an old kernel lets no user make whiteouts
+            return []
+        return [mask, path]
+
+    def _discarding(self, wanted: Wanted, origin: Origin, selected: Selected) -> Path:
+        """Give a directory as one whose changes are thrown away."""
+        mounting = self._machine.isolation.mounting
+        return self._overlaid(self._lowers(wanted, origin, selected) if mounting else [], selected)
+
+    def _overlaid(self, lowers: list[Path], selected: Selected) -> Path:
+        """Show directories as one whose changes are thrown away: an overlay, or else a copy of what is selected."""
+        if lowers:
+            with contextlib.suppress(IsolationError):  # of a file system that cannot lie below an overlay
+                return self._stack.enter_context(self._machine.discarding(lowers))
+        return self._own_copy(selected)
 
     def _own_copy(self, selected: Selected) -> Path:
         directory = _made(self._site.scratch / f"own-{self._step.number}-{self._next()}")
@@ -284,20 +311,3 @@ def _below(directory: Path, path: bytes) -> Path:
 def _made(directory: Path) -> Path:
     directory.mkdir(0o700)
     return directory
-
-
-def _belongs_to_root(path: Path) -> bool:
-    """Tell whether a directory tree is owned as files of a context are shown: by root, in the step's ids."""
-    info = path.lstat()
-    if info.st_uid or info.st_gid:
-        return False
-    waiting = [os.fsencode(path)] if path.is_dir() else []
-    while waiting:
-        with os.scandir(waiting.pop()) as entries:
-            for entry in entries:
-                info = entry.stat(follow_symlinks=False)
-                if info.st_uid or info.st_gid:
-                    return False
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(entry.path)
-    return True
