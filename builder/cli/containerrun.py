@@ -138,7 +138,7 @@ def add_layer(containers: Containers, image: Image, trees: Trees, changes: Itera
         if not written.index.entries:
             return image
         blob.commit(written.digest, written.size)
-    trees.keep(written.digest, written.index)
+    trees.keep(written.digest, written.diff_id, written.index)
     layer = layout.layer(Descriptor(layer_type("gzip"), written.digest, written.size), written.diff_id)
     return mutate.append(image, layer, History(created=now(), created_by=created_by))
 

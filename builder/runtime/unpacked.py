@@ -213,7 +213,7 @@ class Unpacked:
         userxattr, same_owner = self.userxattr, self._same_owner
         index = apply_layer(layer, root, lowers, userxattr=userxattr, same_owner=same_owner, index=wanted)
         if trees is not None and index is not None:
-            trees.keep(layer.descriptor.digest, index)
+            trees.keep(layer.descriptor.digest, layer.diff_id, index)
 
     @contextlib.contextmanager
     def _new(self, chain_id: Digest, note: _Note) -> Iterator[Path]:

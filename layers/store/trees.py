@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from layers.changeset.tree import Tree, dump_index, index_layer, load_index
 from layers.compression import open_reader
 from layers.config import chain_ids
-from layers.errors import InvalidError
+from layers.digest import Digest, VerifyingReader
+from layers.errors import InvalidError, VerificationError
 from layers.mediatype import layer_compression
 from layers.store.pieces import read_files
 
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
     from layers.changeset.entry import Change
     from layers.changeset.tree import LayerIndex
-    from layers.digest import Digest
     from layers.image import Layer
     from layers.store.layout import Layout
 
 _KIND = "index"
+_CHUNK = 1 << 20
 _KEPT_TREES = 8
 """Trees that are remembered, the last ones used: a build with many layers would hold as many copies else."""
 
@@ -34,7 +35,7 @@ class Trees:
         self._layout = layout
         self._known: dict[Digest, Tree] = {}
         self._contents: dict[Digest, Mapping[bytes, bytes]] = {}
-        self._written: tuple[Digest, LayerIndex] | None = None
+        self._written: tuple[Digest, Digest, LayerIndex] | None = None
         """The last one, which the next step will want to see."""
         self._lock = threading.Lock()
 
@@ -59,10 +60,15 @@ class Trees:
             del self._known[oldest]
 
     def index(self, layer: Layer) -> LayerIndex:
-        """Give what a layer holds: kept from an earlier time, or else read from its tar."""
+        """Give what a layer holds: kept from an earlier time, or else read from its tar.
+
+        Raises:
+            VerificationError: the layer is not what its diff_id says. Steps are remembered by diff_ids, so a config
+                that names another image's must not get its files in there.
+        """
         digest, written = layer.descriptor.digest, self._written
-        if written is not None and written[0] == digest:
-            return written[1]
+        if written is not None and written[:2] == (digest, layer.diff_id):
+            return written[2]
         index = self._index(layer)
         self._contents[digest] = index.contents
         return index
@@ -77,10 +83,16 @@ class Trees:
 
     def kept(self, blob: Digest) -> LayerIndex | None:
         """Give the index of a layer whose blob need not be here any more; None where it is not kept."""
+        found = self._kept(blob)
+        return found[1] if found is not None else None
+
+    def _kept(self, blob: Digest) -> tuple[Digest, LayerIndex] | None:
+        """Give what is kept of a blob: the digest of its tar, which was seen to be that, and its index."""
         content = self._layout.read_side(blob, _KIND)
         if content is not None:
             with contextlib.suppress(InvalidError):  # of another version, or damaged
-                return load_index(content)
+                diff_id, _, index = content.partition(b"\n")
+                return Digest.parse(diff_id.decode("ascii", "replace")), load_index(index)
         return None
 
     def files(self, layer: Layer, paths: Collection[bytes]) -> list[Change] | None:
@@ -98,17 +110,26 @@ class Trees:
         return self.index(layer).contents if found is None else found
 
     def _index(self, layer: Layer) -> LayerIndex:
-        kept = self.kept(layer.descriptor.digest)
+        blob, what = layer.descriptor.digest, f"the content of layer {layer.descriptor.digest}"
+        kept = self._kept(blob)
         if kept is not None:
-            return kept
+            if kept[0] != layer.diff_id:
+                raise VerificationError(what, expected=layer.diff_id, actual=kept[0])
+            return kept[1]
         compression = layer_compression(layer.descriptor.media_type)
-        with layer.open() as blob, open_reader(blob, compression) as tar:
+        with layer.open() as packed, open_reader(packed, compression) as content:
+            tar = VerifyingReader(cast("BinaryIO", content), layer.diff_id, what="the content of a layer")
             index = index_layer(tar)
-        self._layout.write_side(layer.descriptor.digest, _KIND, dump_index(index))
+            while tar.read(_CHUNK):  # what stands behind the end of the archive belongs to it as well
+                pass
+        self._write(blob, layer.diff_id, index)
         return index
 
-    def keep(self, blob: Digest, index: LayerIndex) -> None:
-        """Keep the index of a layer that was just written."""
-        self._layout.write_side(blob, _KIND, dump_index(index))
+    def keep(self, blob: Digest, diff_id: Digest, index: LayerIndex) -> None:
+        """Keep the index of a layer that was just written, or read and verified."""
+        self._write(blob, diff_id, index)
         self._contents[blob] = index.contents
-        self._written = blob, index
+        self._written = blob, diff_id, index
+
+    def _write(self, blob: Digest, diff_id: Digest, index: LayerIndex) -> None:
+        self._layout.write_side(blob, _KIND, f"{diff_id}\n".encode() + dump_index(index))
