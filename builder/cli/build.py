@@ -40,6 +40,7 @@ def build(
     add_hosts: opt.AddHosts = None,
     quiet: opt.Quiet = False,
     progress: opt.ProgressMode = "auto",
+    profile: opt.Profile = "",
     iidfile: opt.IidFile = "",
     metadata_file: opt.MetadataFile = "",
     load: opt.Load = False,
@@ -72,6 +73,7 @@ def build(
         secrets=tuple(secrets or ()), agents=tuple(agents or ()), build_contexts=tuple(build_contexts or ()),
         shm_size=shm_size, ulimits=tuple(ulimits or ()), allow=tuple(allow or ()),
         no_cache_filters=tuple(no_cache_filters or ()), debug=debug, keep_failed=keep_failed,
+        profile=profile,
     )  # fmt: skip
     if check or format or call != "build":
         sys.exit(_ask(options, call, format, check=check))
@@ -119,8 +121,12 @@ def run(options: Options) -> None:
         with contextlib.suppress(OSError):  # what is not remembered is looked at again
             tools.memo.save(tools.memo_file)
     _report(options, environment, request, image, list(renderer.found))
+    if mode == "plain":
+        print(tools.costs.summary(), file=sys.stderr)
     if mode in {"plain", "tty"} and (text := warnings.summary(list(renderer.found), request.dockerfile, request.file)):
         print(text, file=sys.stderr)
+    if options.profile:
+        _write(options.profile, tools.costs.trace().decode())
 
 
 def _build(pipeline: Any, request: Request, tools: Any) -> Image:

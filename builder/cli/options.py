@@ -29,6 +29,9 @@ AddHosts = Annotated[
     _Several, typer.Option("--add-host", metavar="NAME:ADDRESS", help="Add a line to /etc/hosts of RUN steps.")
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print the image's id and nothing else.")]
+Profile = Annotated[
+    str, typer.Option("--profile", metavar="FILE", help="Write where the time went, for a browser's trace viewer.")
+]
 ProgressMode = Annotated[str, typer.Option("--progress", help="auto, plain, tty, quiet or rawjson.")]
 IidFile = Annotated[str, typer.Option("--iidfile", metavar="FILE", help="Write the image's id to a file.")]
 MetadataFile = Annotated[
@@ -114,5 +117,6 @@ class Options:
     ulimits: tuple[str, ...] = ()
     allow: tuple[str, ...] = ()
     no_cache_filters: tuple[str, ...] = ()
+    profile: str = ""
     debug: bool = False
     keep_failed: str = ""
