@@ -48,10 +48,13 @@ def info(form: _Template = "", root: opt.Root = "") -> None:
 
     Example: pybuild info
     """
+    from builder.runtime.survey import survey  # noqa: PLC0415 - version needs none
+
     environment = Environment(root=Path(root) if root else None)
     layout = environment.layout()
     programs = {name: shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin") or "" for name in _PROGRAMS}
     settings = environment.registry_settings()
+    ways = survey(environment.store / "run")
     document: dict[str, Any] = {
         "ServerVersion": __version__,
         "Root": str(environment.store),
@@ -65,6 +68,7 @@ def info(form: _Template = "", root: opt.Root = "") -> None:
         "Rootless": os.geteuid() != 0,
         "Platform": str(environment.platform("")),
         "Programs": programs,
+        "Isolation": [{"Name": each.isolation, "Works": each.works, "Answer": each.answer} for each in ways],
         "InsecureRegistries": sorted(settings.insecure),
         "Mirrors": {host: list(mirrors) for host, mirrors in settings.mirrors.items() if mirrors},
         "HttpProxy": settings.proxies.get("http", ""),
@@ -89,6 +93,9 @@ def info(form: _Template = "", root: opt.Root = "") -> None:
     print("Programs:")
     for name, path in programs.items():
         print(f" {name}: {path or 'not installed'}")
+    print("Ways to run steps, the first that works is taken:")
+    for way in ways:
+        print(f" {way.isolation}: {'works' if way.works else 'does not work'}: {way.answer}")
     for host, mirrors in document["Mirrors"].items():
         print(f"Mirrors of {host}: {', '.join(mirrors)}")
 

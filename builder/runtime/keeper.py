@@ -51,6 +51,8 @@ class Command:
     """The name of a control group that the program makes, to be removed when all has ended."""
     cleanup: tuple[str, ...] = ()
     """A program that removes it where it is not at its usual place."""
+    waits_for_all: bool = False
+    """Whether the program itself waits for everything that the process it starts leaves running."""
     terminal: int | None = None
     """The descriptor of a person's terminal, with which the command is connected."""
     recording: Recording | None = None

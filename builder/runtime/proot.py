@@ -66,6 +66,7 @@ class Proot:
                 ),
                 spec.environment(process),
                 limits=tuple((limit.name, limit.soft, limit.hard) for limit in process.limits),
+                waits_for_all=True,
                 terminal=process.terminal,
                 recording=Recording(str(rootfs), str(rootfs), mounted=mounted) if self._recording else None,
             )

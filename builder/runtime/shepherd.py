@@ -22,6 +22,9 @@ from typing import Any, NoReturn
 from builder.runtime import syscalls
 from builder.runtime.recorder import Recorder, Recording
 
+_LOOK = 200
+"""Milliseconds between two looks at what a tracer has to wait for."""
+
 
 def keep(requests: socket.socket) -> NoReturn:
     """Be the keeper: fork a shepherd for each request until the socket ends."""
@@ -106,7 +109,7 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
             _exec(command, output, failed, recorder)
         os.close(output)
         os.close(failed)
-        answer = _watch(child, life, waking, command["pid_file"], recorder)
+        answer = _watch(child, (life.fileno(), waking), command, recorder)
         end_children()
         if command["cgroup"] and not _remove_cgroup(command["cgroup"]):
             _clean_up(command["cleanup"])
@@ -120,9 +123,11 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
 
 
 def _watch(
-    child: int, life: socket.socket, waking: int, pid_file: str, recorder: Recorder | None
+    child: int, ends: tuple[int, int], command: dict[str, Any], recorder: Recorder | None
 ) -> dict[str, Any] | None:
     """Wait until the child ends, and give how; None where the caller wants an end of it, or is no more."""
+    life, waking = ends
+    pid_file = command["pid_file"]
     poll = select.poll()
     poll.register(life, select.POLLIN)
     poll.register(waking, select.POLLIN)
@@ -138,13 +143,15 @@ def _watch(
             code = os.waitstatus_to_exitcode(status)
             return {"code": code if code >= 0 else 128 - code, "max_rss": usage.ru_maxrss * 1024}
         else:
-            for descriptor, event in poll.poll():
-                if descriptor == life.fileno():
+            for descriptor, event in poll.poll(_LOOK if command["waits_for_all"] else None):
+                if descriptor == life:
                     return None
                 if descriptor == waking:
                     os.read(waking, 4096)
                 elif recorder is not None:
                     recorder.serve(descriptor, event, poll)
+            if command["waits_for_all"]:
+                _end_orphans(child)
 
 
 def end_children() -> None:
@@ -154,7 +161,7 @@ def end_children() -> None:
             pid, _ = os.waitpid(-1, os.WNOHANG)
             if pid:
                 continue
-            for child in _children():
+            for child in _children(os.getpid()):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
             os.waitpid(-1, 0)
@@ -162,13 +169,21 @@ def end_children() -> None:
             return
 
 
-def _children() -> list[int]:
-    me = os.getpid()
+def _end_orphans(tracer: int) -> None:
+    """Kill what the process left that ``tracer`` started, once that has ended."""
+    if not _children(tracer):
+        for orphan in _children(os.getpid()):
+            if orphan != tracer:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(orphan, signal.SIGKILL)
+
+
+def _children(parent: int) -> list[int]:
     try:
-        with open(f"/proc/{me}/task/{me}/children", "rb") as file:
+        with open(f"/proc/{parent}/task/{parent}/children", "rb") as file:
             return [int(pid) for pid in file.read().split()]
     except FileNotFoundError:  # a kernel without CONFIG_PROC_CHILDREN
-        return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _parent(pid) == me]
+        return [pid for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))) if _parent(pid) == parent]
 
 
 def _parent(pid: int) -> int:

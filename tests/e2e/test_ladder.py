@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import gzip
+import json
 import shutil
 import subprocess
 import tempfile
@@ -33,14 +35,12 @@ WAYS = {
     "root": "runc",
     "subids": "runc",
     "single": "runc",
-    "single-crun": "crun",
     "container": "chroot",
     "container-user": "proot",
 }
 """Who runs pybuild and where, and what runs the steps there."""
 NOT_KEPT = {
     "single": ["home/worker/who"],
-    "single-crun": ["home/worker/who"],
     "container-user": ["home/worker/who", "usr/local/bin/bind"],
 }
 """What is not as a root of the machine makes it: what ``id`` says to a user, and capabilities of files."""
@@ -94,7 +94,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ways(library: Path, docker: Docker, context: Path) -> Iterator[Callable[[str], Confined]]:
     """Give pybuild in one of :data:`WAYS`, with a store of its own that has busybox."""
-    need("runc", "crun", "proot", "setpriv", "unshare")
+    need("runc", "proot", "setpriv", "unshare")
     with ExitStack() as stack:
 
         @functools.cache
@@ -170,8 +170,9 @@ def small(ways: Callable[[str], Confined]) -> View:
 
 @pytest.mark.parametrize("name", WAYS)
 def test_a_small_image_is_the_same(ways: Callable[[str], Confined], small: View, name: str) -> None:
-    build(ways(name), "small", "auto", SMALL)
+    log = build(ways(name), "small", "auto", SMALL)
 
+    assert name == "root" or f"isolation: {WAYS[name]}" in log
     assert [] == differing(small, view(ways(name), "small"))
 
 
@@ -195,3 +196,30 @@ def test_nobody_finds_the_secret(ways: Callable[[str], Confined], small: View, n
             assert SECRET.encode() not in gzip.decompress(blob.read())
     assert "" == grep(SECRET, pybuild.store)
     assert [] == pybuild.left()
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_info_says_what_each_way_answers(ways: Callable[[str], Confined], name: str) -> None:
+    """The first that works is the one that builds take; what does not work says why."""
+    document = json.loads(ways(name)("info", "--format", "json").out)
+
+    found = {each["Name"]: each for each in document["Isolation"]}
+    assert ["runc", "crun", "chroot", "proot"] == list(found)
+    assert WAYS[name] == next(each for each in found if found[each]["Works"])
+    assert all(each["Answer"] for each in found.values())
+    if name.startswith("container"):
+        assert "hostUsers: false" in found["runc"]["Answer"]
+
+
+def test_owners_are_pretended_where_nobody_can_write_them_down(ways: Callable[[str], Confined], library: Path) -> None:
+    """Here as the name of the socket would be too long: chown succeeds, and files belong to the user of their step."""
+    way = ways("single")
+    long = dataclasses.replace(way, store=way.store.parent / ("long-" * 20), library=library)
+    bases.put(long.layout, bases.busybox(), bases.BUSYBOX)
+    confined.give(long.store, confined.nobody())
+    build(
+        long, "pretended", "auto", f"FROM {bases.BUSYBOX}\nRUN echo > /f && chown 5:6 /f\nUSER web\nRUN echo > /tmp/g\n"
+    )
+
+    found = view(long, "pretended")
+    assert [(0, 0), (33, 33)] == [found[path][2:4] for path in (b"f", b"tmp/g")]

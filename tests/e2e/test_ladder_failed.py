@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pty
 import re
+import secrets
+import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layers.store.trees import Trees
-from tests.support.programs import need, until
+from tests.support.programs import need, processes, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,3 +137,28 @@ def test_a_large_file_is_whole(based: Pybuild, write: Write, isolation: str) -> 
     command = "tar -xOf large.tar large | sha256sum | cut -c-64; tar -xOf large.tar sum | cut -c-64"
     first, second = subprocess.check_output(["sh", "-c", command], cwd=based.home, text=True).split()
     assert first == second
+
+
+@pytest.mark.parametrize("isolation", WAYS)
+def test_an_interrupt_ends_all_that_a_step_started(based: Pybuild, write: Write, isolation: str) -> None:
+    marker = str(secrets.randbelow(10**9) + 10**9)
+    script = f"(trap '' INT TERM HUP; sleep {marker}) & sleep {marker}"
+    context = write(f"FROM busybox\nRUN {script}\n")
+    process = based.start("--isolation", isolation, context, output=based.home / "log")
+    until(lambda: len([each for each in processes(f"sleep {marker}") if "sh -c" not in each]) >= 2)
+
+    process.send_signal(signal.SIGINT)
+
+    assert 130 == process.wait(20)
+    assert [] == processes(marker)
+    assert [] == based.left()
+
+
+@pytest.mark.parametrize("isolation", WAYS)
+def test_what_a_step_leaves_running_ends_with_it(based: Pybuild, write: Write, isolation: str) -> None:
+    """A daemon that has let go of its output, in a session of its own."""
+    marker = str(secrets.randbelow(10**9) + 10**9)
+    script = f"setsid sleep {marker} > /dev/null 2>&1 < /dev/null &"
+    based("--isolation", isolation, write(f"FROM busybox\nRUN {script}\nRUN echo next\n"))
+
+    assert [] == processes(marker)
