@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from builder.cli.app import app
+from builder.cli.app import COMMANDS, GROUPS, app
 from builder.dockerfile import mounts
 from builder.dockerfile.instructions import Run
 from builder.dockerfile.mounts import read_mount
@@ -127,3 +127,14 @@ def test_an_option_that_is_not_supported_is_refused_by_its_name(
 
 def test_the_number_of_checks_is_right() -> None:
     assert f"BuildKit's {len(RULES)}" in SECTION
+
+
+def test_every_command_is_named_and_none_that_there_is_not() -> None:
+    section = README.partition("## Everything else about images")[2].partition("\n## ")[0]
+    rows = [line.strip("|").split("|")[0] for line in section.split("\n") if line.startswith("| `")]
+    named = {name for row in rows for name in code(row)}
+    grouped = {f"{group} {name}" for group, (_, targets) in GROUPS.items() for name in targets}
+    for name in named:
+        first = name.split()[0]
+        assert name in COMMANDS or name in grouped or any(name in targets for _, targets in GROUPS.values()), first
+    assert set(COMMANDS) - {"build"} <= named
