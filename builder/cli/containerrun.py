@@ -105,6 +105,7 @@ def _run(
 ) -> tuple[int, str, str]:
     """Give the exit code, the digest of the manifest that the container is now, and why nothing started."""
     from builder.cli.scratch import scratch_directory  # noqa: PLC0415 - what --help does not need
+    from builder.runtime.owners import Owners  # noqa: PLC0415 - likewise
     from layers.store.trees import Trees  # noqa: PLC0415 - likewise
 
     layout, image = containers.layout, containers.image(container)
@@ -117,7 +118,8 @@ def _run(
                 ended: Exit | None = machine.runtime.run(process, root.path, output)
             except KeyboardInterrupt:  # what it did until then is its work as well
                 ended = None
-            changed = add_layer(containers, image, trees, root.changes(), " ".join(task.arguments))
+            owners = Owners(process.user.uid, process.user.gid, ended.owned if ended is not None else {})
+            changed = add_layer(containers, image, trees, root.changes(owners), " ".join(task.arguments))
             if changed is not image:
                 from layers.config import chain_ids  # noqa: PLC0415 - see above
 
