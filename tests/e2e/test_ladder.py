@@ -223,3 +223,19 @@ def test_owners_are_pretended_where_nobody_can_write_them_down(ways: Callable[[s
 
     found = view(long, "pretended")
     assert [(0, 0), (33, 33)] == [found[path][2:4] for path in (b"f", b"tmp/g")]
+
+
+def test_a_restricted_pod_builds_by_proot(docker: Docker, library: Path) -> None:
+    """Without a capability, without a way to gain one, as a user that no image has, who chowns to any other."""
+    with confined.place_of(100000) as place:
+        options = ("--cap-drop=ALL", "--security-opt=no-new-privileges")
+        prefix = confined.in_container(docker, place, library, uid=100000, options=options)
+        pybuild = confined.Confined(place / "store", place / "home", prefix=prefix, library=library)
+        bases.put(pybuild.layout, bases.busybox(), bases.BUSYBOX)
+        (place / "context").mkdir()
+        confined.give(place, 100000)
+
+        log = build(pybuild, "app", "auto", f"FROM {bases.BUSYBOX}\nRUN echo > /f && chown 1000:1000 /f && echo > /g\n")
+
+        assert "isolation: proot, owners written down" in log
+        assert [(1000, 1000), (0, 0)] == [view(pybuild, "app")[path][2:4] for path in (b"f", b"g")]

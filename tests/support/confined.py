@@ -116,10 +116,13 @@ def as_nobody(place: Path, *, subordinate: bool) -> tuple[str, ...]:
     return ("unshare", "--mount", "sh", "-c", f'{mounts} && {become} "$@"', "sh")
 
 
-def in_container(docker: Docker, place: Path, library: Path, *, uid: int, network: str = "none") -> tuple[str, ...]:
+def in_container(
+    docker: Docker, place: Path, library: Path, *, uid: int, network: str = "none", options: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     """Give what runs a command in a container as ``docker run`` makes it by default, but for the network.
 
-    The engine of these tests has none of its own. The container has this machine's programs, read-only, and ``place``.
+    The engine of these tests has none of its own. The container has this machine's programs,
+    read-only, and ``place``; ``options`` take more away.
     """
     if _IMAGE not in docker("images", "--format", "{{.Repository}}:{{.Tag}}").split():
         docker("import", "-", _IMAGE, input=_image())
