@@ -14,27 +14,28 @@ if TYPE_CHECKING:
     from tests.benchmarks.workloads import Workload
 
 HEAD = (
-    "| workload | tool | wall s | from-to | cpu s | peak MiB | others busy | x best peer |\n"
-    "|---|---|--:|--:|--:|--:|--:|--:|"
+    "| workload | tool | wall s | from-to | cpu s | peak MiB | others busy | x best peer | x its cpu |\n"
+    "|---|---|--:|--:|--:|--:|--:|--:|--:|"
 )
 
 
 def lines(workload: Workload, rows: Sequence[Row]) -> list[str]:
     """Give the table's lines of one workload, the fastest tool first."""
-    text = [f"| **{workload.key}** | {workload.title} | | | | | | |"]
-    best = min((_wall(row) for row in rows if row.runs and row.tool.peer), default=None)
+    text = [f"| **{workload.key}** | {workload.title} | | | | | | | |"]
+    best = min((row for row in rows if row.runs and row.tool.peer), key=_wall, default=None)
     for row in sorted(rows, key=lambda row: _wall(row) if row.runs else 1e9):
         if not row.runs:
-            text.append(f"| | {row.tool.name} | failed: {row.error.splitlines()[-1][:80]} | | | | | |")
+            text.append(f"| | {row.tool.name} | failed: {row.error.splitlines()[-1][:80]} | | | | | | |")
             continue
         walls = [run.wall for run in row.runs]
         figures = (
             f"{_wall(row):.3f}",
             f"{min(walls):.2f}-{max(walls):.2f}",
-            f"{median(run.cpu for run in row.runs):.2f}",
+            f"{_cpu(row):.2f}",
             f"{median(run.peak for run in row.runs) / (1 << 20):.0f}",
             f"{median(run.others for run in row.runs):.1f}",
-            f"{_wall(row) / best:.2f}" if best else "",
+            f"{_wall(row) / _wall(best):.2f}" if best else "",
+            f"{_cpu(row) / _cpu(best):.2f}" if best else "",
         )
         text.append(f"| | {row.tool.name} | {' | '.join(figures)} |")
     return text
@@ -42,6 +43,10 @@ def lines(workload: Workload, rows: Sequence[Row]) -> list[str]:
 
 def _wall(row: Row) -> float:
     return median(run.wall for run in row.runs)
+
+
+def _cpu(row: Row) -> float:
+    return median(run.cpu for run in row.runs)
 
 
 def machine() -> str:
