@@ -61,7 +61,7 @@ class Scene:
         with self.layout.blobs.write(hashing=False) as blob:
             written = write_layer(changes, blob, self.compression)
             blob.commit(written.digest, written.size)
-        self.trees.keep(written.digest, written.index)
+        self.trees.keep(written.digest, written.diff_id, written.index)
         return self.layout.layer(
             Descriptor(layer_type(self.compression), written.digest, written.size), written.diff_id
         )
