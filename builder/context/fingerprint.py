@@ -113,8 +113,9 @@ class Memo:
 
     def remember_selection(self, stat_digest: bytes, content_digest: bytes) -> None:
         """Remember a whole selection."""
-        self._selections[stat_digest] = content_digest
-        self._changed = True
+        if self._selections.get(stat_digest) != content_digest:
+            self._selections[stat_digest] = content_digest
+            self._changed = True
 
     def file(self, info: os.stat_result) -> bytes | None:
         """Give the sha256 of a file's content, if it was seen behind the same ``lstat``."""
@@ -125,9 +126,12 @@ class Memo:
 
     def remember_file(self, info: os.stat_result, digest: bytes) -> None:
         """Remember the sha256 of a file that was read after ``info`` was taken."""
-        key = (info.st_dev, info.st_ino)
-        self._known_files().pop(key, None)  # so that the newest stand last, and are kept
-        self._files[key] = (info.st_size, info.st_mtime_ns, info.st_ctime_ns, digest)
+        key, value = (info.st_dev, info.st_ino), (info.st_size, info.st_mtime_ns, info.st_ctime_ns, digest)
+        known = self._known_files()
+        if known.get(key) == value and len(known) < self._MAX_FILES:
+            return
+        known.pop(key, None)  # so that the newest stand last, and are kept
+        known[key] = value
         self._changed = True
 
     def _known_files(self) -> dict[tuple[int, int], tuple[int, int, int, bytes]]:
