@@ -111,7 +111,7 @@ def test_files_are_read_through_descriptors_and_closed(size: int, tmp_path: Path
 def test_a_file_that_changes_while_it_is_read_is_an_error(size: int, change: int) -> None:
     entry = Entry(b"f", "file", 0o644, size=size)
 
-    with pytest.raises(ChangesetError, match="f' changed while it was read"):
+    with pytest.raises(ChangesetError, match="f changed while it was read"):
         written(Change(b"f", entry, lambda: io.BytesIO(bytes(size + change))))
 
 
