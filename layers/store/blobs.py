@@ -170,14 +170,16 @@ class DiskBlobs:
     @contextmanager
     def write(self, *, hashing: bool = True) -> Iterator[BlobWriter]:
         temporary = self.temporary()
-        with disk_errors("write", temporary):
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        try:
+        descriptor = -1
+        try:  # around all of it: Ctrl-C may come when the file has just been made
+            with disk_errors("write", temporary):
+                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             yield _DiskWriter(self, temporary, descriptor, hashing=hashing)
         finally:
-            os.close(descriptor)
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def put(self, content: bytes) -> Digest:
         digest = Digest.of(content)

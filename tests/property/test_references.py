@@ -19,7 +19,12 @@ REPOSITORIES = st.lists(COMPONENTS | st.sampled_from(["library", "localhost"]), 
 REGISTRIES = st.sampled_from(["", "docker.io/", "index.docker.io/", "localhost/", "a.b/", "a:5000/", "[::1]:1/", "A/"])
 TAGS = st.just("") | st.from_regex(r":[A-Za-z0-9_][A-Za-z0-9_.-]{0,20}", fullmatch=True)
 DIGESTS = st.just("") | st.binary(max_size=3).map(lambda content: f"@{Digest.of(content)}")
-NAMES = st.tuples(REGISTRIES, REPOSITORIES, TAGS, DIGESTS).map("".join)
+NAMES = (
+    st.tuples(REGISTRIES, REPOSITORIES, TAGS, DIGESTS)
+    # a first part with a dot is a registry, and no registry has an underscore
+    .filter(lambda parts: parts[0] or "_" not in parts[1].partition("/")[0])
+    .map("".join)
+)
 
 
 @given(NAMES)

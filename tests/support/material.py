@@ -3,7 +3,8 @@
 A description is a list of JSON objects, each with a ``path`` and at most one of
 
 - ``content`` (text; ``repeat`` is how often), ``base64``, or ``archive`` (a list of such objects; ``compression`` is
-  gz, bz2, xz or zst, ``cut`` leaves only so many bytes): a file; without any of them, an empty one
+  gz, bz2, xz or zst, ``cut`` leaves only so many bytes, ``prefix`` is text before the tar): a file; without any of
+  them, an empty one
 - ``symlink``, ``hardlink``: the target
 - ``fifo``: true; ``device``: ``[major, minor]`` of a character device
 
@@ -90,7 +91,7 @@ def content_of(piece: Mapping[str, Any]) -> bytes:
         return base64.b64decode(piece["base64"])
     if "archive" not in piece:
         return _bytes(piece.get("content", "")) * int(piece.get("repeat", 1))
-    data = tar_of(piece["archive"])
+    data = _bytes(piece.get("prefix", "")) + tar_of(piece["archive"])
     return _COMPRESSIONS[piece.get("compression", "")](data)[: piece.get("cut")]
 
 

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import subprocess
 import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -172,8 +173,8 @@ def test_a_directory_with_a_layout_is_read(tmp_path: Path) -> None:
 
 
 def unpack(archive: Path, directory: Path) -> None:
-    with tarfile.open(archive) as tar:
-        tar.extractall(directory, filter="data")
+    directory.mkdir()
+    subprocess.run(["tar", "-xf", archive, "-C", directory], check=True)
 
 
 def test_names_are_read_as_buildkit_and_skopeo_write_them(tmp_path: Path) -> None:
