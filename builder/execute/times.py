@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def rfc3339(seconds: float) -> str:
-    """Give a time as configs hold it: UTC, fractions only where there are any."""
-    moment = dt.datetime.fromtimestamp(seconds, tz=dt.UTC)
-    return moment.isoformat().replace("+00:00", "Z")
+    """Give a time as configs hold it: UTC, and a fraction as Go writes it, without zeros at its end."""
+    text = dt.datetime.fromtimestamp(seconds, tz=dt.UTC).isoformat().removesuffix("+00:00")
+    return f"{text.rstrip('0') if '.' in text else text}Z"
 
 
 def parse_epoch(text: str) -> int:
