@@ -7,17 +7,18 @@ layer. So nothing is mounted between two commands, and what is asked of a contai
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import json
 import os
 import re
 import secrets
+import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.cli.environment import Environment
 from builder.errors import BuildError
+from builder.execute.times import rfc3339
 from layers.digest import Digest
 from layers.errors import BusyError, InvalidError, NotFoundError
 from layers.jsonread import get, parse_object, require, string_map, strings
@@ -236,7 +237,7 @@ def opened(root: str) -> tuple[Environment, Containers]:
 
 def now() -> str:
     """Give the time as records have it."""
-    return dt.datetime.now(tz=dt.UTC).isoformat().replace("+00:00", "Z")
+    return rfc3339(time.time())
 
 
 def new_id() -> str:

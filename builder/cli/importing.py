@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import sys
+import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -14,6 +14,7 @@ from builder.cli import common as opt
 from builder.cli.changes import changed
 from builder.cli.environment import Environment
 from builder.errors import BuildError
+from builder.execute.times import rfc3339
 from layers import mutate
 from layers.config import History, ImageConfig
 from layers.errors import LayersError
@@ -61,7 +62,7 @@ def import_(
         except LayersError:
             layout.blobs.delete(layer.descriptor.digest)
             raise
-        now = dt.datetime.now(tz=dt.UTC).isoformat().replace("+00:00", "Z")
+        now = rfc3339(time.time())
         entry = History(created=now, comment=message or f"Imported from {source}")
         document = ImageConfig(wanted, config, history=(entry,), created=now)
         image = mutate.assemble(document, [layer])
