@@ -6,6 +6,7 @@ belong to a shell at run time and are left alone; so are MAINTAINER, ONBUILD, ``
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.heredoc import Heredoc
 
 _NOTHING: Mapping[str, str] = {}
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 def expand(
@@ -119,6 +121,8 @@ def _expand_heredoc(heredoc: Heredoc, env: Mapping[str, str], unset: Callable[[s
     """Give a heredoc with the content of its file; its escape is the backslash, whatever the Dockerfile's is."""
     content = heredoc.body
     if heredoc.expand:
+        # an escaped line end goes with its escape, as in a shell's heredoc
+        content = _ESCAPE.sub(lambda found: "" if found[1] == "\n" else found[0], content)
         content = expand_word(content, env, "\\", unset=unset, quotes=False)
     return replace(heredoc, content=content, expand=False, chomp=False)
 

@@ -75,6 +75,13 @@ def test_heredocs_are_expanded_with_the_backslash_and_keep_their_quotes() -> Non
     assert "'x' \n" == third.content
 
 
+def test_an_escaped_line_end_vanishes_from_a_heredoc_unless_its_name_is_quoted() -> None:
+    (first, second) = changed('COPY <<A <<"B" /d/\none \\\ntwo \\\\\nA\none \\\ntwo\nB')["heredocs"]
+
+    assert "one two \\\n" == first.content
+    assert "one \\\ntwo\n" == second.content
+
+
 def test_the_escape_of_the_dockerfile_counts_in_words() -> None:
     found = expand(instruction("WORKDIR `$a\\$a"), ENV, "`")
 
