@@ -64,7 +64,7 @@ def test_entries_come_with_all_that_they_say(rootfs: Path) -> None:
     nodes = [
         directory(b"d", 0o1777, 1_000_000_000),
         file(b"d/setuid", b"content", 0o4755, 1_700_000_000, {"user.note": b"\x00"}),
-        file(b"d/locked", b"x", 0o000, -5),
+        file(b"d/locked", b"x", 0o400, -5),
         symlink(b"d/link", b"/etc/passwd", 7),
         fifo(b"d/pipe", 0o640, 8),
     ]
