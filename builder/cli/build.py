@@ -5,18 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.cli import options as opt
 from builder.cli.environment import Environment
+from builder.cli.interrupt import interruptible
 from builder.errors import BuildError, CancelledError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from types import FrameType
+    from collections.abc import Sequence
 
     from builder.cli.options import Options
     from builder.cli.render import Renderer
@@ -112,7 +111,7 @@ def run(options: Options) -> None:
         mode = _mode(options, environment)
         renderer = Gathering(_renderer(mode, environment))
         stack.callback(renderer.close)
-        stack.enter_context(_interruptible())
+        stack.enter_context(interruptible())
         try:
             request, tools = prepare(options, environment, renderer, stack)
             image = _build(pipeline, request, tools)
@@ -166,21 +165,6 @@ def _renderer(mode: str, environment: Environment) -> Renderer:
     if mode != "plain":
         raise BuildError(f"unknown --progress {mode!r}", hint="choose auto, plain, tty, quiet or rawjson")
     return render.Plain(sys.stderr)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP end a build as Ctrl-C does, so that everything is cleaned up."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _report(

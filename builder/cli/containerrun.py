@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli.containers import Container, Containers, now
+from builder.cli.interrupt import interruptible
 from builder.errors import BuildError
 from layers import mutate
 from layers.config import History
@@ -20,7 +20,6 @@ from layers.model import Descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from types import FrameType
 
     from builder.cli.environment import Environment
     from builder.execute.machine import Machine
@@ -65,7 +64,7 @@ def run(environment: Environment, containers: Containers, container: Container, 
         if task.main:
             container = replace(container, started=now(), finished="", pid=os.getpid())
             containers.save(container)
-        with _interruptible(), containers.log(container).open("ab") as log:
+        with interruptible(), containers.log(container).open("ab") as log:
 
             def output(data: bytes) -> None:
                 log.write(data)
@@ -216,21 +215,6 @@ def read_mount(text: str) -> tuple[str, str, bool]:
     if not source.startswith("/") or not target.startswith("/") or options not in {"", "ro", "rw"}:
         raise BuildError(f"invalid volume {text!r}", hint="write -v /host/path:/path or -v /host/path:/path:ro")
     return source, target, options == "ro"
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let SIGTERM end the process as Ctrl-C does."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def in_background(body: Callable[[], object]) -> None:
