@@ -52,7 +52,7 @@ def report(plan: Plan, found: Iterable[Finding], listener: Listener) -> None:
     for rule, message, where in findings:
         listener(Warned(rule, message, where))
     error = violation(findings)
-    if error is not None and checks_of(plan.dockerfile, plan.build_args).error:
+    if error is not None and checks_of(plan.dockerfile.directives, plan.build_args).error:
         raise error
 
 

@@ -66,7 +66,7 @@ def lint(
     Raises:
         DockerfileError: a ``check=`` that cannot be read, or a word that cannot be expanded.
     """
-    checks = checks or checks_of(plan.dockerfile, plan.build_args)
+    checks = checks or checks_of(plan.dockerfile.directives, plan.build_args)
     linter = _Linter(plan, checks, base or (lambda _: None), ignored)
     linter.look_at_text()
     linter.look_at_stages()

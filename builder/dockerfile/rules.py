@@ -14,7 +14,6 @@ from builder.errors import DockerfileError, SourceRange
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from builder.dockerfile.parse import Dockerfile
 
 RULES: Mapping[str, str] = {
     "ConsistentInstructionCasing": "Instructions are all in upper case or all in lower case",
@@ -122,13 +121,13 @@ class Checks:
         return not self.skip & {rule, "all"}
 
 
-def checks_of(dockerfile: Dockerfile, build_args: Mapping[str, str]) -> Checks:
-    """Give what the Dockerfile's directive says, or the build argument in its place.
+def checks_of(directives: Mapping[str, str], build_args: Mapping[str, str]) -> Checks:
+    """Give what a Dockerfile's directives say, or the build argument in their place.
 
     Raises:
         DockerfileError: an option that there is not.
     """
-    text = build_args.get(OVERRIDE, dockerfile.directives.get("check", "").partition(" ")[0])
+    text = build_args.get(OVERRIDE, directives.get("check", "").partition(" ")[0])
     try:
         return Checks.parse(text)
     except DockerfileError as error:

@@ -208,7 +208,7 @@ def test_check_options_are_read(text: str, expected: Checks) -> None:
 def test_unknown_check_options_are_refused(text: str) -> None:
     dockerfile = parse(f"# check={text}\nFROM a".encode())
     with pytest.raises(DockerfileError, match="failed to parse check options"):
-        checks_of(dockerfile, {})
+        checks_of(dockerfile.directives, {})
 
 
 def test_an_unreadable_check_in_a_comment_is_a_comment() -> None:
