@@ -6,7 +6,6 @@ belong to a shell at run time and are left alone; so are MAINTAINER, ONBUILD, ``
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, assert_never
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from builder.dockerfile.heredoc import Heredoc
 
 _NOTHING: Mapping[str, str] = {}
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 def expand(
@@ -118,11 +116,12 @@ def _expand_files(
 
 
 def _expand_heredoc(heredoc: Heredoc, env: Mapping[str, str], unset: Callable[[str], None] | None) -> Heredoc:
-    """Give a heredoc with the content of its file; its escape is the backslash, whatever the Dockerfile's is."""
+    """Give a heredoc with the content of its file; its escape is the backslash, whatever the Dockerfile's is.
+
+    It is read as a word without quotes: an escape goes and what it escapes stays, a line end too.
+    """
     content = heredoc.body
     if heredoc.expand:
-        # an escaped line end goes with its escape, as in a shell's heredoc
-        content = _ESCAPE.sub(lambda found: "" if found[1] == "\n" else found[0], content)
         content = expand_word(content, env, "\\", unset=unset, quotes=False)
     return replace(heredoc, content=content, expand=False, chomp=False)
 

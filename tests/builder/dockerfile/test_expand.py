@@ -75,11 +75,14 @@ def test_heredocs_are_expanded_with_the_backslash_and_keep_their_quotes() -> Non
     assert "'x' \n" == third.content
 
 
-def test_an_escaped_line_end_vanishes_from_a_heredoc_unless_its_name_is_quoted() -> None:
-    (first, second) = changed('COPY <<A <<"B" /d/\none \\\ntwo \\\\\nA\none \\\ntwo\nB')["heredocs"]
+def test_an_escape_before_a_line_end_goes_from_a_heredoc_and_the_line_end_stays() -> None:
+    """As in BuildKit's shell/lex.go: `processStopOn` drops the escape and writes whatever rune follows it.
 
-    assert "one two \\\n" == first.content
-    assert "one \\\ntwo\n" == second.content
+    Its testCopyHeredocSpecialSymbols has the cases: a lone escape gives an empty line, two give one, ``\\$`` a dollar.
+    """
+    (one, two, dollar, raw) = changed('COPY <<A <<B <<C <<"D" /d/\n\\\nA\n\\\\\nB\n\\$\nC\n\\\nD')["heredocs"]
+
+    assert ["\n", "\\\n", "$\n", "\\\n"] == [one.content, two.content, dollar.content, raw.content]
 
 
 def test_the_escape_of_the_dockerfile_counts_in_words() -> None:
