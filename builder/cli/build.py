@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from builder.cli import common
 from builder.cli import options as opt
 from builder.cli.environment import Environment
 from builder.cli.interrupt import interruptible
@@ -52,7 +53,8 @@ def build(
     ulimits: opt.Ulimits = None,
     allow: opt.Allow = None,
     no_cache_filters: opt.NoCacheFilters = None,
-    isolation: opt.IsolationMode = "auto",
+    isolation: common.IsolationMode = "auto",
+    runtime: common.OciRuntime = "",
     debug: opt.Debug = False,
     keep_failed: opt.KeepFailed = "",
     call: opt.CallMethod = "build",
@@ -68,7 +70,7 @@ def build(
     names, arguments, pairs, notes, hosts, specs = (tuple(each or ()) for each in several)
     options = opt.Options(
         context, file, names, arguments, target, pairs, notes, no_cache, pull, platform, network, hosts,
-        quiet, progress, iidfile, metadata_file, load, push, specs, isolation, root,
+        quiet, progress, iidfile, metadata_file, load, push, specs, common.way(isolation, runtime), root,
         secrets=tuple(secrets or ()), agents=tuple(agents or ()), build_contexts=tuple(build_contexts or ()),
         shm_size=shm_size, ulimits=tuple(ulimits or ()), allow=tuple(allow or ()),
         no_cache_filters=tuple(no_cache_filters or ()), debug=debug, keep_failed=keep_failed,
@@ -159,7 +161,7 @@ def _renderer(mode: str, environment: Environment) -> Renderer:
 
         return Terminal(sys.stderr, color="NO_COLOR" not in environment.variables)
     if mode in {"quiet", "none"}:
-        return render.Quiet()
+        return render.Quiet(sys.stderr)
     if mode == "rawjson":
         return render.RawJson(sys.stderr)
     if mode != "plain":

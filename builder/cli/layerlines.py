@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, TextIO
 
+from builder.cli.columns import fit
 from builder.cli.human import size
 
 if TYPE_CHECKING:
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 _PAUSE = 0.1
 _BAR = 40
+_BESIDE_BAR = 45
+"""The columns that an id, a verb and two sizes take."""
 
 
 class LayerLines:
@@ -50,18 +54,20 @@ class LayerLines:
         """Show how far a layer is, on a terminal, and not too often."""
         if not self._terminal or time.monotonic() - self._drawn_at < _PAUSE:
             return
-        filled = _BAR * min(done, total) // max(total, 1)
-        bar = ("=" * filled + ">").ljust(_BAR + 1)
+        length = max(4, min(_BAR, shutil.get_terminal_size().columns - _BESIDE_BAR))
+        bar = ("=" * (length * min(done, total) // max(total, 1)) + ">").ljust(length + 1)
         with self._lock:
             self._lines[id_] = f"{self._verb} [{bar}] {size(done)}/{size(total)}"
             self._draw()
 
     def _draw(self) -> None:
         assert self._stream is not None
+        width, height = shutil.get_terminal_size()
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
-        self._stream.write(up + "".join(f"\x1b[2K{id_}: {text}\n" for id_, text in self._lines.items()))
+        lines = [fit(f"{id_}: {text}", width - 1) for id_, text in self._lines.items()][-max(1, height - 1) :]
+        self._stream.write(up + "".join(f"\x1b[2K{line}\n" for line in lines))
         self._stream.flush()
-        self._drawn, self._drawn_at = len(self._lines), time.monotonic()
+        self._drawn, self._drawn_at = len(lines), time.monotonic()
 
 
 def stdout_lines(verb: str, *, quiet: bool) -> LayerLines:

@@ -10,13 +10,20 @@ import datetime as dt
 import json
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
+from builder.cli.human import size
 from builder.events import Measured, Noted, Output, Progress, StepCached, StepFailed, StepFinished, StepStarted, Warned
 from layers.digest import Digest
 
 if TYPE_CHECKING:
     from builder.events import Event, Step
+
+
+KEPT_LINES = 50
+"""How many of a failed step's last lines are shown where its output was not."""
+_LONGEST = 1 << 16
 
 
 class Renderer(Protocol):
@@ -30,17 +37,35 @@ class Renderer(Protocol):
 
 
 class Quiet:
-    """Shows warnings at most."""
+    """Shows nothing but the last lines of a step that failed."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lock = threading.Lock()
+        self._lines = Lines()
+        self._last: dict[int, deque[str]] = {}
 
     def __call__(self, event: Event) -> None:
-        """Show nothing."""
+        """Keep a step's last lines, and show them where it fails."""
+        with self._lock:
+            match event:
+                case Output(step=step, data=data):
+                    kept = self._last.setdefault(step.number, deque(maxlen=KEPT_LINES))
+                    kept.extend(self._lines.feed(step, data))
+                case StepFinished(step=step):
+                    self._last.pop(step.number, None)
+                case StepFailed(step=step):
+                    lines = [*self._last.pop(step.number, ()), *self._lines.rest(step)]
+                    rule = "-" * 6
+                    self._stream.write("\n".join([rule, f" > {step.title}:", *lines, rule, ""]) if lines else "")
 
     def close(self) -> None:
-        """Do nothing."""
+        """Flush."""
+        self._stream.flush()
 
 
 class Lines:
-    """Cuts a step's output into lines, keeping an unfinished one until its end comes."""
+    """Cuts a step's output into lines, keeping an unfinished one until its end comes or it has 64 KiB."""
 
     def __init__(self) -> None:
         self._rest: dict[int, bytes] = {}
@@ -48,9 +73,18 @@ class Lines:
     def feed(self, step: Step, data: bytes) -> list[str]:
         """Give the lines that are whole now."""
         *lines, rest = (self._rest.pop(step.number, b"") + data).split(b"\n")
+        if len(rest) > _LONGEST:
+            rest = rest[rest.rfind(b"\r", 0, -1) + 1 :]  # what stands before is overwritten
+            while len(rest) > _LONGEST:
+                lines.append(rest[:_LONGEST])
+                rest = rest[_LONGEST:]
         if rest:
             self._rest[step.number] = rest
         return [self._text(line) for line in lines]
+
+    def unfinished(self, step: Step) -> str:
+        """Give what there is of a line whose end has not come, such as a bar of progress."""
+        return self._text(self._rest.get(step.number, b""))
 
     def rest(self, step: Step) -> list[str]:
         """Give the last line where it had no end."""
@@ -182,13 +216,3 @@ def warning_line(event: Warned) -> str:
     """Give a warning as one line."""
     place = f" ({event.where})" if event.where else ""
     return f"WARN: {event.rule}: {event.message}{place}"
-
-
-def size(count: int) -> str:
-    """Give bytes as Docker shows them: ``1.2MB``, powers of ten, four significant digits at most."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB", "TB"):
-        if value < 1000 or unit == "TB":
-            return f"{value:.4g}{unit}"
-        value /= 1000
-    raise AssertionError  # the last unit takes all

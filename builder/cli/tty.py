@@ -5,10 +5,14 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, TextIO
 
-from builder.cli.render import Lines, size, warning_line
+from builder.cli.columns import fit, row
+from builder.cli.human import size
+from builder.cli.render import KEPT_LINES, Lines, warning_line
 from builder.events import Noted, Output, Progress, StepCached, StepFailed, StepFinished, StepStarted, Warned
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ _BLUE, _RED, _YELLOW, _RESET = "\x1b[34m", "\x1b[31m", "\x1b[33m", "\x1b[0m"
 class _Active:
     step: Step
     started: float
-    lines: list[str] = field(default_factory=list)
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
     note: str = ""
 
 
@@ -35,6 +39,7 @@ class Terminal:
         self._lock = threading.Lock()
         self._lines = Lines()
         self._active: dict[int, _Active] = {}
+        self._known = self._done = 0
         self._drawn = 0
         self._drawn_at = 0.0
         self._began = time.monotonic()
@@ -55,12 +60,15 @@ class Terminal:
             self._ticker.start()
 
     def close(self) -> None:
-        """Leave the terminal with whole lines."""
+        """Leave the terminal with whole lines, the last of which says how many steps it was and how long they took."""
         self._closed.set()
         if self._ticker is not None:
             self._ticker.join()
         with self._lock:
-            self._redraw([f"{active.step.title}" for active in self._active.values()], final=True)
+            ended = " FINISHED" if self._done == self._known else ""
+            left = [active.step.title for active in self._active.values()]
+            self._active.clear()
+            self._redraw([*left, self._head() + ended] if self._known else left)
 
     def _run(self) -> None:
         while not self._closed.wait(0.1):
@@ -71,9 +79,12 @@ class Terminal:
         """Note the event; give the lines that stay."""
         match event:
             case StepStarted(step=step):
+                self._known += 1
                 self._active[step.number] = _Active(step, time.monotonic())
             case StepCached(step=step):
-                return [self._paint(_BLUE, f" => CACHED {step.title}")]
+                self._known += 1
+                self._done += 1
+                return [self._paint(_BLUE, fit(f" => CACHED {step.title}", _width()))]
             case Output(step=step, data=data):
                 self._log(step, self._lines.feed(step, data))
             case Noted(step=step, text=text):
@@ -82,46 +93,51 @@ class Terminal:
                 if step.number in self._active:
                     self._active[step.number].note = f"{part} {size(done)} / {size(total)}"
             case StepFinished(step=step, seconds=seconds):
+                self._done += 1
                 self._active.pop(step.number, None)
-                return [self._paint(_BLUE, self._row(f" => {step.title}", seconds))]
+                return [self._paint(_BLUE, _timed(f" => {step.title}", seconds))]
             case StepFailed(step=step, seconds=seconds):
-                active = self._active.pop(step.number, None)
                 self._log(step, self._lines.rest(step))
-                tail = [f" => => # {line}" for line in (active.lines if active else [])]
-                return [self._paint(_RED, self._row(f" => ERROR {step.title}", seconds)), *tail]
+                active = self._active.pop(step.number, None)
+                tail = [fit(f" => => # {line}", 4096) for line in (active.lines if active else [])]
+                return [self._paint(_RED, _timed(f" => ERROR {step.title}", seconds)), *tail]
             case Warned():
                 return [self._paint(_YELLOW, warning_line(event))]
         return []
 
     def _log(self, step: Step, lines: list[str]) -> None:
         if step.number in self._active:
-            active = self._active[step.number]
-            active.lines = [*active.lines, *lines][-_LOG_LINES:]
+            self._active[step.number].lines.extend(lines)
 
     def _paint(self, color: str, text: str) -> str:
         return f"{color}{text}{_RESET}" if self._color else text
 
-    @staticmethod
-    def _row(text: str, seconds: float) -> str:
-        width = max(40, shutil.get_terminal_size().columns)
-        time_text = f"{seconds:.1f}s"
-        room = width - len(time_text) - 2
-        return f"{text[:room]:<{room}} {time_text}"
+    def _head(self) -> str:
+        return f"[+] Building {time.monotonic() - self._began:.1f}s ({self._done}/{self._known})"
 
-    def _redraw(self, done: list[str], *, final: bool = False) -> None:
-        now = time.monotonic()
-        width = max(40, shutil.get_terminal_size().columns)
-        out = [f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""]
-        out += [line + "\n" for line in done]
-        rows: list[str] = []
-        if not final:
-            for active in self._active.values():
-                rows.append(self._row(f" => {active.step.title}", now - active.started))
-                rows += [f" => => # {line}"[: width - 1] for line in active.lines]
-                if active.note:
-                    rows.append(f" => => {active.note}"[: width - 1])
-            rows = rows[: max(4, shutil.get_terminal_size().lines - 2)]
-        out += [row + "\n" for row in rows]
-        self._stream.write("".join(out))
+    def _redraw(self, done: list[str]) -> None:
+        """Put lines that stay above the running steps, and draw those anew."""
+        now, width, height = time.monotonic(), _width(), shutil.get_terminal_size().lines
+        rows = [self._head()] if self._active else []
+        for active in self._active.values():
+            rows.append(_timed(f" => {active.step.title}", now - active.started))
+            lines = [*islice(reversed(active.lines), _LOG_LINES)][::-1]
+            if unfinished := self._lines.unfinished(active.step):
+                lines = [*lines, unfinished][-_LOG_LINES:]
+            rows += [fit(f" => => # {line}", width) for line in lines]
+            if active.note:
+                rows.append(fit(f" => => {active.note}", width))
+        rows = rows[: max(4, height - 2)]
+        up = f"\x1b[{self._drawn}A\x1b[J" if self._drawn else ""
+        self._stream.write(up + "".join(f"{line}\n" for line in [*done, *rows]))
         self._stream.flush()
         self._drawn, self._drawn_at = len(rows), now
+
+
+def _width() -> int:
+    """Give how many columns a line may take; the last is left alone, for some terminals wrap there."""
+    return max(40, shutil.get_terminal_size().columns) - 1
+
+
+def _timed(text: str, seconds: float) -> str:
+    return row(text, f"{seconds:.1f}s", _width())
