@@ -12,10 +12,10 @@ BuildError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from layers.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class SourceRange:
     """Lines of a Dockerfile, counted from 1; ``end`` is the last line itself."""
 

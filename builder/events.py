@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from builder.errors import SourceRange
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One line of progress: an instruction, a base image, a transfer or an export."""
 
@@ -25,21 +26,21 @@ class Step:
     where: SourceRange | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepStarted:
     """Work on a step began."""
 
     step: Step
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepCached:
     """A step's result was known; no :class:`StepStarted` came before."""
 
     step: Step
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Output:
     """A step's command wrote this; cut anywhere, not only at line ends."""
 
@@ -47,7 +48,7 @@ class Output:
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Progress:
     """A part of a step went on: ``done`` of ``total`` bytes."""
 
@@ -57,7 +58,7 @@ class Progress:
     total: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Measured:
     """A step's command has ended."""
 
@@ -66,7 +67,7 @@ class Measured:
     """Bytes of its largest process."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Noted:
     """One line of information about a step."""
 
@@ -74,7 +75,7 @@ class Noted:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepFinished:
     """A step is done."""
 
@@ -82,7 +83,7 @@ class StepFinished:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepFailed:
     """A step went wrong; the error itself is raised by ``build()``."""
 
@@ -91,7 +92,7 @@ class StepFailed:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Warned:
     """Something is allowed and yet probably not what was meant."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from builder.checks import check, report
@@ -22,6 +22,7 @@ from builder.execute.stage import StageRun
 from builder.execute.state import from_image, from_scratch, from_stage
 from builder.execute.times import dated, parse_epoch
 from layers import mutate
+from layers.frozen import frozen
 from layers.store.trees import Trees
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from layers.store.layout import Layout
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What is to be built."""
 
@@ -65,7 +66,7 @@ class Request:
     """``--build-context``, by name."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tools:
     """What a build works with."""
 

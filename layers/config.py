@@ -5,11 +5,12 @@ Spec: image-spec/config.md; ``Healthcheck``, ``OnBuild`` and ``Shell`` are Docke
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from layers.digest import Digest
 from layers.errors import InvalidError
+from layers.frozen import frozen
 from layers.jsonread import dump, get, parse_object, string_map, strings, without
 from layers.platform import Platform, normalise
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from layers.model import JsonObject
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Healthcheck:
     """How to see that a container works; times are nanoseconds, and 0 leaves the choice to the runtime."""
 
@@ -57,7 +58,7 @@ class Healthcheck:
         return {key: value for key, value in values.items() if value} | dict(self.extra)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ContainerConfig:
     """The ``config`` object: what a container of this image starts with."""
 
@@ -131,7 +132,7 @@ class ContainerConfig:
         return {key: value for key, value in values.items() if value} | dict(self.extra)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class History:
     """How one layer, or one change of the config, came to be."""
 
@@ -175,7 +176,7 @@ class History:
         return {key: value for key, value in values.items() if value} | dict(self.extra)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ImageConfig:
     """The config document of an image; its digest is Docker's image id. Spec: config.md."""
 

@@ -13,6 +13,7 @@ from layers import mediatype
 from layers.config import ImageConfig
 from layers.digest import Digest
 from layers.errors import InvalidError, NotFoundError, VerificationError
+from layers.frozen import frozen
 from layers.jsonread import MAX_DOCUMENT, parse_object
 from layers.model import Descriptor, IndexManifest, Manifest
 
@@ -47,7 +48,7 @@ class Content(Protocol):
 class Writer(Protocol):
     """Where bytes go."""
 
-    def write(self, data: bytes, /) -> int:
+    def write(self, data: bytes | memoryview, /) -> int:
         """Write all of ``data``."""
 
 
@@ -73,7 +74,7 @@ class Layer(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BlobLayer:
     """A layer kept as a blob of its own."""
 

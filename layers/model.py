@@ -8,12 +8,13 @@ Spec: image-spec/descriptor.md, manifest.md, image-index.md, config.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from layers import mediatype
 from layers.digest import Digest
 from layers.errors import InvalidError
+from layers.frozen import frozen
 from layers.jsonread import dump, get, parse_object, require, string_map, strings, without
 from layers.platform import Platform, normalise
 
@@ -28,7 +29,7 @@ def _set(target: JsonObject, **values: Any) -> None:
     target.update({key: value for key, value in values.items() if value})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Descriptor:
     """What content is, how it is named and how many bytes it has. Spec: descriptor.md."""
 
@@ -91,7 +92,7 @@ def _write_platform(platform: Platform) -> JsonObject:
     return result
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Manifest:
     """The config and the layers of one image, oldest layer first. Spec: manifest.md."""
 
@@ -145,7 +146,7 @@ class Manifest:
         return dump({**result, **self.extra}, indent=2)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class IndexManifest:
     """A list of manifests, each for a platform. Spec: image-index.md."""
 

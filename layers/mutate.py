@@ -6,13 +6,14 @@ Spec: image-spec/manifest.md, config.md.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from layers import mediatype
 from layers.config import ImageConfig
 from layers.digest import Digest
 from layers.errors import InvalidError
+from layers.frozen import frozen
 from layers.image import Image
 from layers.model import Descriptor, Manifest
 
@@ -28,7 +29,7 @@ Family = Literal["oci", "docker"]
 """Whose media types an image's documents and layers are named with."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Renamed:
     """A layer under another media type; its bytes are the same."""
 

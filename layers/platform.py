@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import platform as host_platform
 import re
-from dataclasses import dataclass
 
 from layers.errors import InvalidError
+from layers.frozen import frozen
 
 _PART = re.compile(r"[A-Za-z0-9_.-]+")
 _OS_AND_VERSION = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.-]*)\))?")
@@ -31,7 +31,7 @@ _VARIANT_OF_NAME = {"armhf": "v7", "armel": "v6", "armv6l": "v6", "armv7l": "v7"
 _KNOWN_OS = frozenset({"android", "darwin", "freebsd", "illumos", "linux", "netbsd", "openbsd", "solaris", "windows"})
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Platform:
     """What an image runs on; always in normal form."""
 

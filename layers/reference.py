@@ -6,10 +6,11 @@ Spec: distribution-spec/spec.md, "Pulling manifests"; short names are read as Do
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from layers.digest import Digest
 from layers.errors import InvalidError
+from layers.frozen import frozen
 
 DOCKER_HUB = "docker.io"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -21,7 +22,7 @@ _ID = re.compile(r"[0-9a-f]{64}")
 _MAX_REPOSITORY = 255
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@frozen(order=True)
 class Reference:
     """The name of an image in full; ``tag`` is ``""`` only beside a digest or in a name without either."""
 

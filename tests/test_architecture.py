@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LEVELS: dict[str, int] = {
+    "layers.frozen": 0,
     "layers.errors": 0,
     "layers.digest": 0,
     "layers.mediatype": 0,
@@ -37,6 +38,7 @@ LEVELS: dict[str, int] = {
     "builder.execute": 7,
     "builder.bases": 8,
     "builder.checks": 8,
+    "builder.containers": 8,
     "builder.pipeline": 8,
     "builder.cli": 9,
     "builder.__main__": 9,

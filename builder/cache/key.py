@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from layers.digest import Digest
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,7 +15,7 @@ _VERSION = 1
 """Raised when the meaning of a key or of a record changes, so that old ones are no longer found."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CacheKey:
     """The name of a step with all that it depends on."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.cache.cache import Record
 from layers.digest import Digest
 from layers.errors import InvalidError
+from layers.frozen import frozen
 from layers.jsonread import dump, parse_object, require
 from layers.mediatype import layer_compression
 from layers.model import Descriptor
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from builder.cache.key import CacheKey
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LocalCache:
     """Records under a directory; a record that cannot be read is as good as none."""
 
@@ -73,7 +73,7 @@ class LocalCache:
         return {blob.digest for _, record in self.records() for blob in record.blobs.values()}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WriteOnlyCache:
     """Remembers for later builds and finds nothing for this one: ``--no-cache``."""
 

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import json
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from builder.dockerfile.rules import RULES, page
 from builder.dockerfile.suggest import did_you_mean
 from builder.errors import BuildError, DockerfileError
 from layers.errors import LayersError
+from layers.frozen import frozen
 from layers.platform import Platform
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ METHODS = ("build", "check", "outline", "targets")
 FORMATS = ("text", "json")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call:
     """What ``--call`` asks for."""
 
@@ -73,7 +73,7 @@ class Call:
         return cls(method, form == "json")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Source:
     """A Dockerfile that was read, and what belongs to it."""
 

@@ -15,6 +15,7 @@ from builder.context.remote import open_context
 from builder.errors import BuildError, ContextError
 from builder.execute.origin import NamedContext
 from layers.errors import InvalidError, LayersError, NotFoundError
+from layers.frozen import frozen
 from layers.image import Index
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _REGISTRIES = ("docker-image://", "container-image://", "docker://")
 _ARCHIVES = ("docker-archive:", "oci-archive:", "oci-layout:")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Opener:
     """What contexts are opened with."""
 

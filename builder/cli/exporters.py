@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.events import Warned
 from builder.export.store import StoreExporter
+from layers.frozen import frozen
 from layers.store.trees import Trees
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from layers.store.layout import Layout
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ends:
     """What exporters work with."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +15,7 @@ from builder.cli.layerlines import LayerLines, stdout_lines
 from builder.cli.stored import rename
 from builder.errors import BuildError
 from layers.errors import NotFoundError
+from layers.frozen import frozen
 from layers.image import Image, Index, check_layers
 from layers.platform import Platform
 from layers.reference import Reference
@@ -138,7 +139,7 @@ def fetch(layout: Layout, found: Image | Index, platform: Platform, lines: Layer
     return bool(missing)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Sent:
     """A layer that notes when its content is asked for: one that is there already is not."""
 

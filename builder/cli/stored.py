@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli.environment import Environment
 from builder.cli.human import parse_time
 from layers.errors import InvalidError, NotFoundError
+from layers.frozen import frozen
 from layers.image import Image, Index
 from layers.platform import Platform
 
@@ -32,7 +32,7 @@ def open_layout(root: str) -> Layout:
     return Environment(root=Path(root) if root else None).layout()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kept:
     """An image of the store; of an index, its image for this machine, or else the first that is here."""
 

@@ -25,6 +25,7 @@ from builder.cli.template_parse import (
     With,
     parse,
 )
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ class _Continue(Exception):  # noqa: N818 - a way to the next round of a loop
     pass
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Template:
     """A template, ready to be carried out any number of times."""
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import Any
 
 from builder.cli.template_functions import FUNCTIONS, TemplateError
+from layers.frozen import frozen
 
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\\n]|\\.)*")|(?P<raw>`[^`]*`)|(?P<char>'(?:[^'\\]|\\.)')"""
     r"""|(?P<number>[+-]?\d[\w.]*)|(?P<field>\.[A-Za-z_]\w*)|(?P<variable>\$\w*)|(?P<word>[A-Za-z_]\w*)"""
     r"""|(?P<mark>:=|[|().,=]))"""
 )
+
 _MAX_DEPTH = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Literal:
     """A string, number, boolean or nil."""
 
@@ -25,7 +26,7 @@ class Literal:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Function:
     """A function by its name."""
 
@@ -36,7 +37,7 @@ class Function:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Variable:
     """``$name`` and the fields after it."""
 
@@ -48,7 +49,7 @@ class Variable:
         return ".".join((self.name, *self.fields))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chain:
     """Fields of dot, or of what a pipeline in parentheses gives."""
 
@@ -63,14 +64,14 @@ class Chain:
 Operand = Literal | Function | Variable | Chain
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
     """A function and its arguments, or one operand."""
 
     operands: tuple[Operand, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pipeline:
     """Commands, each given the value of the one before; and the variables that take the last value."""
 
@@ -79,21 +80,21 @@ class Pipeline:
     declares: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Text:
     """Text that stays as it is."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Action:
     """A pipeline whose value is printed, or kept in a variable."""
 
     pipeline: Pipeline
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class If:
     """``if``, ``else if`` and ``else``."""
 
@@ -101,7 +102,7 @@ class If:
     otherwise: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Range:
     """``range`` and what stands for nothing."""
 
@@ -110,7 +111,7 @@ class Range:
     otherwise: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class With:
     """``with`` and its ``else``."""
 
@@ -119,7 +120,7 @@ class With:
     otherwise: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Jump:
     """``break`` or ``continue``."""
 

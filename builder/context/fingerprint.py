@@ -13,12 +13,13 @@ import struct
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.context.context import LocalFile
 from builder.context.select import Selected
 from builder.errors import ContextError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -200,7 +201,7 @@ def content_digest(selection: Iterable[Selected], memo: Memo) -> bytes:
     return _remembered(total, stats, memo)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Noted(Selected):
     """A source that notes what its walk gives, so that its digest can be had of what was read meanwhile."""
 

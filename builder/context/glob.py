@@ -8,9 +8,10 @@ such sets are remembered, and a path costs one dictionary look-up a character, h
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
+
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,7 +34,7 @@ class Wild(Enum):
     """Anything at all."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CharacterClass:
     """``[a-z]`` or ``[^a-z]``. As in Go, a slash is a character like any other here."""
 

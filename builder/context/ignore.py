@@ -8,11 +8,12 @@ behind ``**/*.log`` brings nothing back: at ``logs`` nothing was excluded yet, a
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.context.glob import GlobError, Item, Machine, State, parse_deep_glob, text_of
 from builder.errors import ContextError, SourceRange
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -141,7 +142,7 @@ class Rule(NamedTuple):
     items: tuple[Item, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Ignore:
     """A ``.dockerignore``: which paths of a context no build sees."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
@@ -12,6 +11,7 @@ from layers.changeset import tar
 from layers.changeset.apply import apply
 from layers.compression import open_reader
 from layers.errors import ChangesetError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ _MAX_RATIO = 2000
 """How many bytes may come out of one: gzip gives up to 1,032."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FetchedFile:
     """What was downloaded from a URL."""
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     """Downloads a URL, following redirects; raises ContextError where that fails."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenedContext:
     """A directory to build from, and what is known of where it came from."""
 

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, parse_qs, urlsplit
@@ -17,6 +17,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from builder.context.context import LocalContext
 from builder.context.select import resolve
 from builder.errors import ContextError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +36,7 @@ _ELSEWHERE = re.compile(
 """Variables that would make git work on another repository than the one that is made here."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class GitRef:
     """What to take of which repository: ``URL#ref:subdir``, or ``URL?ref=...&subdir=...``."""
 

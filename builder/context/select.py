@@ -7,7 +7,7 @@ directory level each; with ``parents`` a source is a pattern with ``**`` and the
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
 from builder.context.filter import Filter
@@ -15,6 +15,7 @@ from builder.context.glob import Glob, GlobError, has_wildcards, parse_deep_glob
 from builder.context.ignore import Patterns
 from builder.errors import ContextError
 from layers.changeset.entry import Change, Entry
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -49,7 +50,7 @@ class Files(Protocol):
         """Open a regular file, in the form of ``Change.open``."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Selected:
     """One file or directory that a source led to."""
 
@@ -136,7 +137,7 @@ def resolve(files: Files, path: bytes) -> bytes:
     return b"/".join(done)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Chooser:
     files: Files
     exclude: Patterns | None

@@ -6,12 +6,12 @@ Reference: Dockerfile reference, "Here-Documents".
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from builder.dockerfile.arguments import json_words, split_name
 from builder.dockerfile.flags import split_flags
 from builder.dockerfile.words import lex
 from builder.errors import DockerfileError
+from layers.frozen import frozen
 
 _WORD = re.compile(r"(\d*)<<(-?)\s*([^<]*)")
 _NAME = re.compile(r"[\w.-]+")
@@ -19,7 +19,7 @@ _LEADING_TABS = re.compile(r"^\t+", re.MULTILINE)
 _INSTRUCTIONS = frozenset({"add", "copy", "run"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Heredoc:
     """``[fd]<<[-]NAME``, lines, ``NAME``."""
 

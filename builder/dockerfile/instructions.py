@@ -5,17 +5,17 @@ Values stand as written until :func:`builder.dockerfile.expand.expand` gives the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from builder.dockerfile.heredoc import Heredoc, heredoc_of
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from builder.dockerfile.mounts import RunMount
     from builder.errors import SourceRange
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen(kw_only=True)
 class Written:
     """What every instruction has."""
 
@@ -29,7 +29,7 @@ class Written:
         return type(self).__name__.upper()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class From(Written):
     """``FROM [--platform=platform] image [AS name]``: begin a stage."""
 
@@ -39,7 +39,7 @@ class From(Written):
     platform: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Run(Written):
     """``RUN [--mount=...] [--network=...] [--security=...] [--device=...] command | ["program", ...]``."""
 
@@ -81,7 +81,7 @@ class Run(Written):
         return len(self.heredocs) > 0 and heredoc_of(self.arguments[0]) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Copy(Written):
     """``COPY [flags] source ... destination``, also as JSON; a source may be ``<<NAME``."""
 
@@ -98,7 +98,7 @@ class Copy(Written):
     heredocs: tuple[Heredoc, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Add(Written):
     """``ADD [flags] source ... destination``: copy files, unpack archives, fetch URLs and git repositories."""
 
@@ -116,42 +116,42 @@ class Add(Written):
     keep_git_dir: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Env(Written):
     """``ENV key=value ...``: set variables for later instructions and the image."""
 
     pairs: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Label(Written):
     """``LABEL key=value ...``: set labels of the image."""
 
     pairs: tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Arg(Written):
     """``ARG name[=value] ...``: declare what ``--build-arg`` may set."""
 
     pairs: tuple[tuple[str, str | None], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Workdir(Written):
     """``WORKDIR path``: make a directory and work there from now on."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class User(Written):
     """``USER user[:group]``: who runs later commands and the image."""
 
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cmd(Written):
     """``CMD command | ["program", ...]``: what a container runs, or gives to its entry point."""
 
@@ -160,7 +160,7 @@ class Cmd(Written):
     shell: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entrypoint(Written):
     """``ENTRYPOINT command | ["program", ...]``: what a container always runs."""
 
@@ -169,7 +169,7 @@ class Entrypoint(Written):
     shell: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Expose(Written):
     """``EXPOSE port[-port][/protocol] ...``: say which ports a container listens on."""
 
@@ -177,28 +177,28 @@ class Expose(Written):
     """In the order of their text, as written or, once expanded, as ``port/protocol`` each."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Volume(Written):
     """``VOLUME path ...`` or ``VOLUME ["path", ...]``: say where a container keeps data."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shell(Written):
     """``SHELL ["program", "argument", ...]``: what runs commands in shell form."""
 
     arguments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stopsignal(Written):
     """``STOPSIGNAL name | number``: the signal that ends a container."""
 
     signal: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Healthcheck(Written):
     """``HEALTHCHECK [--interval=...] ... CMD command`` or ``HEALTHCHECK NONE``: how to see that a container is well."""
 
@@ -213,7 +213,7 @@ class Healthcheck(Written):
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Onbuild(Written):
     """``ONBUILD instruction``: what to do in a stage that begins from this image."""
 
@@ -221,7 +221,7 @@ class Onbuild(Written):
     """The instruction as written, with its heredocs."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Maintainer(Written):
     """``MAINTAINER name``: the image's author; a label is preferred."""
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import csv
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.suggest import did_you_mean
 from builder.errors import DockerfileError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)(i?b)?", re.IGNORECASE)
 _MAX_ID = 2**32 - 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunMount:
     """One ``--mount``; before expansion only ``options``, ``from_stage`` and a literal ``type`` are known."""
 

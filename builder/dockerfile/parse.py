@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.arguments import split_name
@@ -11,6 +10,7 @@ from builder.dockerfile.read import read_instruction, refuse_trigger
 from builder.dockerfile.rules import Finding
 from builder.dockerfile.source import read_source
 from builder.errors import DockerfileError, SourceRange
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from builder.dockerfile.source import Line
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SourceStage:
     """A stage as written: ``FROM`` and what follows up to the next."""
 
@@ -28,7 +28,7 @@ class SourceStage:
     instructions: tuple[Instruction, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dockerfile:
     """A parsed Dockerfile; nothing in it is expanded."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from builder.dockerfile.expand import declare
@@ -16,6 +16,7 @@ from builder.dockerfile.suggest import did_you_mean
 from builder.dockerfile.words import lex
 from builder.errors import DockerfileError
 from layers.errors import InvalidError
+from layers.frozen import frozen
 from layers.platform import Platform
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ SCRATCH = "scratch"
 """The base without files, unless an earlier stage has that name."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Stage:
     """A stage with its FROM resolved; each is itself alone, so stages are keys of a dict."""
 
@@ -56,7 +57,7 @@ class Stage:
         return self.source.origin.where
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """A Dockerfile's stages for one target and platform."""
 

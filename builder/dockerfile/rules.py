@@ -6,10 +6,11 @@ Names and meanings are BuildKit's, so that ``# check=skip=...`` in a Dockerfile 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.errors import DockerfileError, SourceRange
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,7 +71,7 @@ class Finding(NamedTuple):
     where: SourceRange
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Checks:
     """``skip=NAME,...;experimental=NAME,...;error=true``, with ``all`` for every name."""
 

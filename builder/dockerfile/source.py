@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.dockerfile.heredoc import Heredoc, heredocs_of
 from builder.dockerfile.words import BLANKS
 from builder.errors import DockerfileError, SourceRange
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ class Line(NamedTuple):
     """The comments above it, oldest first, without ``#``; an empty one drops those above itself."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A Dockerfile cut into logical lines."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.context.select import select
@@ -20,6 +20,7 @@ from layers.changeset.entry import Entry
 from layers.changeset.whiteout import marker_of
 from layers.compression import open_reader
 from layers.errors import ChangesetError
+from layers.frozen import frozen
 from layers.store.merged import reading
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ _MAYBE_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[\w-]+@")
 """What URLs and git repositories begin with, and file names hardly ever do."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prepared:
     """An ADD with what it takes and the key of its result."""
 
@@ -113,7 +114,7 @@ def add(site: Site, state: BuildState, instruction: Add, prepared: Prepared) -> 
         raise
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Taken:
     """All that an ADD takes, as one tree."""
 

@@ -6,9 +6,9 @@ Spec: Dockerfile reference, "COPY --chmod"; symbolic modes as in chmod(1).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from builder.errors import DockerfileError
+from layers.frozen import frozen
 
 _CLAUSE = re.compile(r"([ugoa]*)((?:[-+=](?:[ugo]|[rwxXst]*))+)")
 _ACTION = re.compile(r"([-+=])([ugo]|[rwxXst]*)")
@@ -16,7 +16,7 @@ _SHIFT = {"u": 6, "g": 3, "o": 0}
 _BITS = {"r": 4, "w": 2, "x": 1}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Chmod:
     """A change of permissions."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.cache.key import cache_key
@@ -17,6 +16,7 @@ from builder.execute.owner import owner_of
 from builder.execute.place import Destination, Placement, merge, parents, place, target_of
 from layers.changeset.entry import Change, Entry
 from layers.changeset.tree import Tree
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ _REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 """How a source begins that is not a file of a context or an image."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prepared:
     """A COPY or ADD with what it takes and the key of its result."""
 

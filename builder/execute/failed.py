@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.events import Noted
@@ -10,6 +10,7 @@ from builder.execute.commit import commit
 from builder.execute.times import dated
 from builder.runtime.owners import Owners
 from layers import mutate
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from builder.events import Step
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from builder.runtime.runtime import Exit, Process
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Failed:
     """What has failed, while its root file system and its mounts are still there."""
 

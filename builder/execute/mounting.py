@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.cache.mounts import CacheMounts
@@ -16,6 +15,7 @@ from builder.execute.copyout import copy_out
 from builder.execute.mask import hidden_paths, make_mask
 from builder.runtime.runtime import Mount
 from layers.changeset.rootpath import resolve
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ _AGENT_MODE = 0o600
 _CACHE_MODE = 0o755
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mounted:
     """What a RUN's process gets of its mounts."""
 

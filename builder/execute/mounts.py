@@ -6,12 +6,12 @@ Reference: Dockerfile reference, "RUN --mount".
 from __future__ import annotations
 
 import posixpath
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builder.context.select import select
 from builder.errors import StepError
 from builder.execute.copy import content_of, unchanged
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from builder.execute.state import BuildState
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Wanted:
     """A mount before it is made."""
 

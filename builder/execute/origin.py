@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layers.errors import InvalidError
+from layers.frozen import frozen
 from layers.platform import Platform
 from layers.reference import Reference
 from layers.store.merged import MergedFiles
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from layers.image import Image, Layer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """Something to copy or to mount from."""
 
@@ -45,7 +45,7 @@ def layers_origin(site: Site, layers: Sequence[Layer], name: str) -> Origin:
     return Origin(MergedFiles(site.trees, layers, site.scratch), f'"{name}"', layers)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NamedContext:
     """What ``--build-context`` puts in the place of a stage or an image: files or an image, got when first needed."""
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import functools
 import posixpath
 import stat
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from builder.errors import StepError
 from layers.changeset.entry import Change, Entry
 from layers.changeset.rootpath import resolve
 from layers.changeset.tree import Tree
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ Owner = tuple[int, int]
 _NOTHING = Tree.empty()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Destination:
     """The last word of COPY and ADD."""
 
@@ -46,7 +47,7 @@ class Destination:
         return cls(path.encode("utf-8", "surrogateescape"), directory)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Placement:
     """How files are placed on a tree."""
 

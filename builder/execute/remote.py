@@ -14,7 +14,7 @@ import posixpath
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -27,6 +27,7 @@ from builder.errors import StepError
 from layers.changeset.entry import Change, Entry
 from layers.digest import Digest
 from layers.errors import InvalidError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     import contextlib
@@ -54,7 +55,7 @@ class Download(NamedTuple):
     last_modified: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Remote:
     """How other machines are reached; for several threads. A URL is asked for once a build."""
 
@@ -134,7 +135,7 @@ class Loaded(NamedTuple):
     """Whether these are the files that the key is for."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """One remote source of an ADD."""
 

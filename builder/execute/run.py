@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.cache.key import cache_key
@@ -17,6 +17,7 @@ from builder.execute.mounts import all_unchanged, prepare_mounts
 from builder.execute.owner import user_of
 from builder.runtime.owners import Owners
 from builder.runtime.runtime import Process
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from builder.runtime.runtime import Network
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prepared:
     """A RUN with all that it depends on."""
 

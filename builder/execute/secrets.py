@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from builder.errors import StepError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +15,7 @@ _MAX_SECRET = 500 << 10
 """Bytes of the largest secret, as in BuildKit."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Secret:
     """What ``--secret`` gives: a file that is read when it is needed, or a value."""
 
@@ -39,7 +40,7 @@ class Secret:
         return value
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Agent:
     """What ``--ssh`` gives: the socket of an agent."""
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from builder.costs import Costs
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from layers.store.trees import Trees
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Settings:
     """What the user decided for all steps."""
 
@@ -65,7 +66,7 @@ class Settings:
     """``--no-cache-filter``: names, in lower case, of stages whose every step is carried out."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Site:
     """Everything around a build's steps; stages on several threads share it."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from builder.dockerfile import instructions as ins
@@ -18,6 +18,7 @@ from builder.execute import copy
 from builder.execute.config import configure
 from builder.execute.origin import Origin, context_origin, layers_origin
 from layers.errors import LayersError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     import threading
@@ -32,7 +33,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _LAYERED = (ins.Run, ins.Copy, ins.Add, ins.Workdir)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StageRun:
     """One stage on its way."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from layers.config import ContainerConfig, History, ImageConfig, chain_ids
 from layers.digest import Digest
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ COMMENT = "buildkit.dockerfile.v0"
 """The history comment by which tools know a Dockerfile's steps; other builders write the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BuildState:
     """An image in the making, and the variables of its stage."""
 

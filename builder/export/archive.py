@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from builder.errors import ExportError
 from builder.export.convert import converted
 from layers.archive import docker, oci
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from layers.store.layout import Layout
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ArchiveExporter:
     """Writes a tarball for ``docker load``, which is an OCI archive as well, or an OCI archive alone."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from builder.export.archive import whole_file
 from layers.changeset.apply import apply
 from layers.changeset.write import write_layer
 from layers.compression import open_reader
+from layers.frozen import frozen
 from layers.store.merged import MergedFiles
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from layers.store.trees import Trees
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LocalExporter:
     """Unpacks the image's files into a directory; they belong to the user who builds."""
 
@@ -48,7 +48,7 @@ class LocalExporter:
         self.warn(f"/{entry.path.decode('utf-8', 'replace')} is left out or incomplete: {error.strerror}")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TarExporter:
     """Writes the image's files as one tar, with their owners."""
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from builder.errors import ExportError
+from layers.frozen import frozen
 from layers.reference import Reference
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _KINDS: dict[str, OutputKind] = {
 _COMPRESSIONS: dict[str, Compression] = {"gzip": "gzip", "zstd": "zstd", "uncompressed": "none"}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Output:
     """One ``--output``, as it was asked for."""
 

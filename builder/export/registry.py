@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from builder.errors import ExportError
 from builder.export.convert import converted
+from layers.frozen import frozen
 from layers.registry.transfer import push
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from layers.store.layout import Layout
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RegistryExporter:
     """Pushes the image under each of its names."""
 

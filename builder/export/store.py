@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from layers.store.layout import Layout
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StoreExporter:
     """Keeps the image in the store."""
 

@@ -6,10 +6,11 @@ what ``chown`` was called with.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, NamedTuple
 
 from builder.runtime import syscalls
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +34,7 @@ class Owned(NamedTuple):
     """Whether it was called for an open file, not for a path."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Owners:
     """What a step says of owners."""
 

@@ -17,10 +17,10 @@ import select
 import socket
 import stat
 import struct
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from builder.runtime import syscalls
+from layers.frozen import frozen
 
 _RECEIVE = 0xC0502100
 _SEND = 0xC0182101
@@ -55,7 +55,7 @@ class _Call(NamedTuple):
     follow: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Recording:
     """What to write down of a step."""
 

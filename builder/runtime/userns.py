@@ -14,12 +14,12 @@ import pwd
 import shutil
 import signal
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from builder.errors import IsolationError
 from builder.runtime import syscalls
+from layers.frozen import frozen
 
 Kind = Literal["root", "subids", "single"]
 Range = tuple[int, int, int]
@@ -29,7 +29,7 @@ _WHOLE = [(0, 0, 4294967295)]
 _SBIN = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Namespace:
     """Where this process is once it has entered."""
 

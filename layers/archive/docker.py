@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from layers import mediatype
@@ -20,6 +19,7 @@ from layers.compression import open_reader, sniff
 from layers.config import ImageConfig
 from layers.digest import Digest, HashingReader
 from layers.errors import InvalidError, NotFoundError, VerificationError
+from layers.frozen import frozen
 from layers.image import Image, Index
 from layers.jsonread import dump, parse_objects, require, strings
 from layers.model import Descriptor, Manifest
@@ -68,7 +68,7 @@ def _for_this_machine(source: Image | Index) -> Image | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _MemberLayer:
     """A layer that lies in an archive under a name of its own."""
 

@@ -10,14 +10,16 @@ import functools
 import json
 import sys
 from array import array
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from layers.changeset import tar
 from layers.changeset.entry import Entry
+from layers.compression import Block
 from layers.errors import InvalidError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,15 +42,15 @@ _NO_XATTRS: dict[str, bytes] = {}
 _LINKS = frozenset({"symlink", "hardlink"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class LayerIndex:
     """The entries of a layer in its tar's order, whiteouts included, and the content of a few small files."""
 
     entries: list[Entry]
     contents: Mapping[bytes, bytes] = field(default_factory=dict)
     """By path: those of ``KEPT`` that the layer has."""
-    blocks: tuple[tuple[int, int], ...] = field(default=(), compare=False)
-    """Where each compressed block begins, in the tar and in the blob; empty where this program did not write it."""
+    blocks: tuple[Block, ...] = field(default=(), compare=False)
+    """The compressed blocks of its blob; none where this program did not write it."""
 
 
 def index_layer(stream: Reader, limits: tar.Limits = tar.DEFAULT_LIMITS) -> LayerIndex:
@@ -101,7 +103,8 @@ def dump_index(index: LayerIndex) -> bytes:
         "shapes": list(shapes),
         "devices": [[number, e.major, e.minor] for number, e in enumerate(entries) if e.major or e.minor],
         "xattrs": [[number, _to_text(entry.xattrs)] for number, entry in enumerate(entries) if entry.xattrs],
-        "blocks": index.blocks,
+        "blocks": [block[:2] for block in index.blocks],
+        "known": base64.b64encode(b"".join([block.seal + block.key for block in index.blocks])).decode(),
         "contents": _to_text({path.decode("latin-1"): content for path, content in index.contents.items()}),
     }
     return b"\n".join((json.dumps(head, separators=(",", ":")).encode(), b"".join(columns)))
@@ -162,7 +165,31 @@ def _load(head: dict[str, Any], rest: bytes) -> LayerIndex:
     for number, xattrs in head["xattrs"]:
         entries[number] = entries[number]._replace(xattrs=_from_text(xattrs))
     contents = {path.encode("latin-1"): content for path, content in _from_text(head["contents"]).items()}
-    return LayerIndex(entries, contents, tuple((plain, packed) for plain, packed in head.get("blocks", ())))
+    return LayerIndex(entries, contents, _blocks(head))
+
+
+def read_blocks(file: BinaryIO) -> tuple[Block, ...]:
+    """Read no more than the blocks of an index that begins here.
+
+    Raises:
+        InvalidError: this is no index, one of another version, or a damaged one.
+    """
+    try:
+        head = json.loads(file.readline())
+        return _blocks(head) if head["format"] == _FORMAT else ()
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidError(f"the layer index is damaged: {error}") from error
+
+
+def _blocks(head: dict[str, Any]) -> tuple[Block, ...]:
+    """Give the blocks; without seals and keys where an earlier version has written them, or something else has."""
+    known = base64.b64decode(head.get("known", ""))
+    size = 2 * _DIGEST_SIZE
+    pairs = [(known[at : at + _DIGEST_SIZE], known[at + _DIGEST_SIZE : at + size]) for at in range(0, len(known), size)]
+    starts = head.get("blocks", ())
+    if len(pairs) != len(starts):
+        pairs = [(b"", b"")] * len(starts)
+    return tuple(Block(start, packed, *pair) for (start, packed), pair in zip(starts, pairs, strict=True))
 
 
 def _pack(code: str, numbers: list[int]) -> bytes:

@@ -9,11 +9,11 @@ Spec: POSIX.1-2017, "pax", "ustar Interchange Format"; GNU tar manual, "Basic Ta
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layers.changeset.entry import Entry, Kind, clean
 from layers.errors import ChangesetError, LimitError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ _FAR = 1 << 60
 """More seconds, and more bytes, than any file system knows."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limits:
     """What a tar from outside may ask for."""
 

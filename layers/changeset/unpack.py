@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
 from layers.changeset.directories import Directories, is_whiteout, remove
 from layers.changeset.entry import Entry, from_stat, keeps_xattr, read_xattrs
 from layers.changeset.rootpath import resolve
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
@@ -34,7 +34,7 @@ _IMPLIED_MODE = 0o755
 _NOWHERE = (None, b"", -1)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """How a layer is put into place; see ``apply``."""
 

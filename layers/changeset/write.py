@@ -6,29 +6,29 @@ Spec: image-spec/layer.md, "Representing Changes".
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
-from layers.changeset.entry import Change, Content, Entry, keeps_xattr
-from layers.changeset.header import END, header, padding
-from layers.changeset.index import EMPTY, KEPT, KEPT_SIZE, LayerIndex
+from layers.changeset.entry import Change, Entry, keeps_xattr
+from layers.changeset.header import header
+from layers.changeset.index import LayerIndex
+from layers.changeset.packing import Packer
 from layers.changeset.whiteout import marker_of
 from layers.compression import BlockWriter
 from layers.errors import ChangesetError
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import TracebackType
 
+    from layers.changeset.known import KnownBlocks
     from layers.digest import Digest
     from layers.image import Writer
     from layers.mediatype import Compression
 
-_CHUNK = 1024 * 1024
 
-
-@dataclass(frozen=True, slots=True)
+@frozen
 class WrittenLayer:
     """A layer as it was written, and what it holds."""
 
@@ -53,21 +53,31 @@ class LayerWriter:
         level: int | None = None,
         *,
         clamp_mtime: int | None = None,
+        known: KnownBlocks | None = None,
         threads: int | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
-        """Prepare to write; ``clamp_mtime`` is the latest time an entry may have, else as ``BlockWriter``."""
+        """Prepare to write.
+
+        Args:
+            sink: where the layer goes, as all that is not named here as ``BlockWriter`` has it.
+            compression: of the layer.
+            level: of the compression.
+            clamp_mtime: the latest time that an entry may have.
+            known: blocks that may be copied instead of being made; they change nothing in what is written.
+            threads: that compress.
+            warn: told of what is not as it should be.
+        """
         self._blocks = BlockWriter(sink, compression, level, threads=threads, warn=warn)
-        self._write = self._blocks.write
+        self._packer = Packer(self._blocks, known)
         self._clamp = clamp_mtime
-        self._entries: list[Entry] = []
-        self._contents: dict[bytes, bytes] = {}
         self._result: WrittenLayer | None = None
 
     def add(self, change: Change) -> None:
         """Write a change; a whiteout where there is no entry. Attributes that say something of a host are left out.
 
-        A file is read once, for the size that its entry has. Its digest is found out unless the entry has it.
+        A file is read once, for the size that its entry has. Its digest is found out unless the entry has it. It is not
+        read where its digest is known, it can be opened at any time, and so with all others in a block that is known.
 
         Raises:
             ChangesetError: the file's size changed while it was read, or a tar cannot hold the entry.
@@ -80,53 +90,15 @@ class LayerWriter:
             entry = entry._replace(mtime=self._clamp)
         if entry.xattrs:
             entry = entry._replace(xattrs={key: value for key, value in entry.xattrs.items() if keeps_xattr(key)})
-        self._write(header(entry))
-        if entry.size:
-            if opened is None:
-                raise ChangesetError(f"there is nothing to read {path!r} from")
-            content = opened()
-            try:
-                entry = self._copy(entry, content)
-            finally:
-                os.close(content) if isinstance(content, int) else content.close()
-        elif entry.kind == "file":
-            entry = entry._replace(digest=EMPTY)
-        self._entries.append(entry)
-        self._blocks.border()
-
-    def _copy(self, entry: Entry, content: int | Content) -> Entry:
-        """Write the content and give the entry with its digest."""
-        size = entry.size
-        # one byte more tells at once that a small file has not grown
-        data = _read(content, min(size + 1, _CHUNK))
-        if len(data) == size:
-            self._write(data)
-            self._write(padding(size))
-            if entry.path in KEPT and size <= KEPT_SIZE:
-                self._contents[entry.path] = data
-            return entry if entry.digest else entry._replace(digest=sha256(data).digest())
-        hashed = None if entry.digest else sha256()
-        left = size
-        while data and len(data) <= left:
-            left -= len(data)
-            if hashed is not None:
-                hashed.update(data)
-            self._write(data)
-            data = _read(content, min(left + 1, _CHUNK))
-        if left or data:
-            raise ChangesetError(
-                f"/{entry.path.decode(errors='replace')} changed while it was read: it no longer has {size} bytes",
-                hint="something else writes to it",
-            )
-        self._write(padding(size))
-        return entry if hashed is None else entry._replace(digest=hashed.digest())
+        if entry.size and opened is None:
+            raise ChangesetError(f"there is nothing to read {path!r} from")
+        self._packer.add(header(entry), entry, opened)
 
     def close(self) -> WrittenLayer:
         """End the archive; the sink is complete when this returns. Closing again gives the same result."""
         if self._result is None:
-            self._write(END)
-            done = self._blocks.close()
-            index = LayerIndex(self._entries, self._contents, done.blocks)
+            done = self._packer.close()
+            index = LayerIndex(self._packer.entries, self._packer.contents, done.blocks)
             self._result = WrittenLayer(done.diff_id, done.digest, done.size, done.uncompressed_size, index)
         return self._result
 
@@ -149,10 +121,6 @@ class LayerWriter:
             self._blocks.abort()
 
 
-def _read(content: int | Content, size: int) -> bytes:
-    return os.read(content, size) if isinstance(content, int) else content.read(size)
-
-
 def write_layer(
     changes: Iterable[Change],
     sink: Writer,
@@ -160,11 +128,14 @@ def write_layer(
     level: int | None = None,
     *,
     clamp_mtime: int | None = None,
+    known: KnownBlocks | None = None,
     threads: int | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> WrittenLayer:
     """Write all changes as one layer; see ``LayerWriter``."""
-    with LayerWriter(sink, compression, level, clamp_mtime=clamp_mtime, threads=threads, warn=warn) as writer:
+    with LayerWriter(
+        sink, compression, level, clamp_mtime=clamp_mtime, known=known, threads=threads, warn=warn
+    ) as writer:
         for change in changes:
             writer.add(change)
     return writer.result

@@ -5,12 +5,13 @@ Spec: image-spec/manifest.md, image-index.md; distribution-spec/spec.md, "Pullin
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Self
 
 from layers import mediatype
 from layers.digest import Digest
 from layers.errors import InvalidError, VerificationError
+from layers.frozen import frozen
 from layers.image import Image, Index, check_layers
 from layers.jsonread import MAX_DOCUMENT, get, parse_object
 from layers.model import Descriptor
@@ -27,7 +28,7 @@ _MAX_DEPTH = 8
 _SCHEMA_1 = frozenset({mediatype.DOCKER_MANIFEST_V1, mediatype.DOCKER_MANIFEST_V1_SIGNED})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """A manifest or an index as a registry stores it."""
 
@@ -63,7 +64,7 @@ class Document:
         return Descriptor(self.media_type, Digest.of(self.content), len(self.content))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RemoteLayer:
     """A layer in a registry; each ``open`` fetches it."""
 

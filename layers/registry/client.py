@@ -5,11 +5,11 @@ Spec: distribution-spec/spec.md, "Endpoints"; Docker Hub's search is its own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlencode
 
 from layers.errors import AuthenticationError, InvalidError
+from layers.frozen import frozen
 from layers.jsonread import get, parse_object, strings
 from layers.reference import DOCKER_HUB
 from layers.registry.credentials import Credential, Lookup, no_credentials
@@ -29,7 +29,7 @@ _CATALOG = ("registry:catalog:*",)
 _MAX_PAGES = 100
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Found:
     """One repository that a search found."""
 

@@ -12,10 +12,11 @@ import json
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from layers.errors import InvalidError, RegistryError
+from layers.frozen import frozen
 from layers.jsonread import get, parse_object
 from layers.reference import DOCKER_HUB
 
@@ -28,7 +29,7 @@ _HUB_HOSTS = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io"})
 _TOKEN_USER = "<token>"  # noqa: S105 - the name by which a helper says that its secret is an identity token
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Credential:
     """What opens a registry: user and password, or a token; never shown."""
 

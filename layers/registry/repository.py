@@ -6,12 +6,12 @@ Spec: distribution-spec/spec.md, "Pull", "Push", "Content Discovery", "Content M
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from layers import mediatype
 from layers.digest import Digest
 from layers.errors import InvalidError, LayersError, NotFoundError, RegistryError, VerificationError
+from layers.frozen import frozen
 from layers.image import Image, Index
 from layers.jsonread import parse_object, strings
 from layers.model import Descriptor
@@ -39,7 +39,7 @@ _NO_HEAD = frozenset({405, 501})
 _MAX_PAGES = 10_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Place:
     """Where a repository can be read: at its registry or at a mirror of it."""
 
@@ -60,7 +60,7 @@ class _Place:
         return f"/v2/{self.repository}/{kind}/{name}"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Repository:
     """A repository; holds nothing open itself, so that it can be kept and shared by threads."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 import threading
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from layers.errors import InvalidError
+from layers.frozen import frozen
 from layers.image import Image, Index
 from layers.registry.assemble import RemoteLayer
 
@@ -68,7 +69,7 @@ def name_of(reference: Reference) -> Name:
     return reference.digest or reference.tag or "latest"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Blob:
     descriptor: Descriptor
     open: Callable[[], AbstractContextManager[Reader]]

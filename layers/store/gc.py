@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from layers import mediatype
 from layers.config import ImageConfig, chain_ids
 from layers.digest import Digest
 from layers.errors import BusyError, InvalidError, NotFoundError
+from layers.frozen import frozen
 from layers.image import read_document
 from layers.jsonread import parse_object
 from layers.model import Descriptor, IndexManifest, Manifest
@@ -32,7 +32,7 @@ _FRESH = 60.0
 """Seconds for which a temporary file is left alone, whoever writes it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Collected:
     """What a collection freed."""
 
@@ -42,7 +42,7 @@ class Collected:
     """Bytes of blobs, of what was derived from them, and of what killed builds had left."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Removed:
     """What a removal did."""
 

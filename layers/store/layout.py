@@ -13,13 +13,13 @@ import difflib
 import re
 import threading
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from layers import jsonread
 from layers.compression import read_ahead
 from layers.digest import Digest
 from layers.errors import InvalidError, NotFoundError, StoreError, VerificationError
+from layers.frozen import frozen
 from layers.image import BlobLayer, Image, Index, check_layers, load
 from layers.model import Descriptor, IndexManifest
 from layers.platform import Platform
@@ -40,7 +40,7 @@ _CHUNK = 1 << 20
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stored:
     """An image or index that the store keeps, and its names; one without names is what Docker shows as ``<none>``."""
 
