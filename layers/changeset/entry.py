@@ -61,6 +61,22 @@ class Content(Protocol):
         """Say that no more is wanted."""
 
 
+class Lasting:
+    """Opens a file's content at any later time, and not only until the next change is asked for.
+
+    So the content need not be read where its digest is known and a layer with it is there to be copied from.
+    """
+
+    __slots__ = ("_open",)
+
+    def __init__(self, open_content: Callable[[], int | Content]) -> None:
+        self._open = open_content
+
+    def __call__(self) -> int | Content:
+        """Open the content; see ``Change.open``."""
+        return self._open()
+
+
 class Change(NamedTuple):
     """One difference between a parent and a child: a path that is there now, or (``entry`` is None) is gone."""
 
@@ -68,7 +84,7 @@ class Change(NamedTuple):
     entry: Entry | None
     open: Callable[[], int | Content] | None = None
     """Opens a file's content: a descriptor or reader that the caller reads from its offset for ``entry.size`` bytes and
-    closes. It stays good only until the next change is asked for."""
+    closes. It stays good only until the next change is asked for, unless it is ``Lasting``."""
 
 
 def clean(name: bytes) -> bytes:

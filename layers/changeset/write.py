@@ -5,8 +5,6 @@ Spec: image-spec/layer.md, "Representing Changes".
 
 from __future__ import annotations
 
-import os
-from hashlib import sha256
 from typing import TYPE_CHECKING, Self
 
 from layers.changeset.entry import Change, Entry, keeps_xattr

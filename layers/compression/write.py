@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
+from contextlib import suppress
 from hashlib import sha256
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Self
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, NamedTuple, Self
 
+from layers.compression.codec import codec_of
 from layers.digest import Digest
-from layers.errors import ChangesetError, InvalidError
+from layers.errors import ChangesetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from layers.compression.codec import Buffer, Codec
     from layers.image import Writer
     from layers.mediatype import Compression
 
-BLOCK_MIN = 1024 * 1024
-"""A block ends at the first border after this many bytes."""
 BLOCK_MAX = 2 * 1024 * 1024
-"""No block is longer than this."""
+"""What is written without borders is cut after so many bytes."""
+ROOM = BLOCK_MAX + 4096
+"""Bytes that one block may have at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Compressed:
+class Block(NamedTuple):
+    """One block of a layer that was written."""
+
+    start: int
+    """Where it begins in the uncompressed bytes."""
+    packed: int
+    """Where it begins in the sink."""
+    seal: bytes
+    """The raw sha256 of the sink's bytes from the first up to this block's end."""
+    key: bytes = b""
+    """What it was made of, as a digest, where whoever wrote it knows that."""
+
+
+class Compressed(NamedTuple):
     """What a ``BlockWriter`` wrote."""
 
     diff_id: Digest
@@ -36,16 +51,16 @@ class Compressed:
     size: int
     """Bytes in the sink."""
     uncompressed_size: int
-    blocks: tuple[tuple[int, int], ...] = ()
-    """Where each block begins: in the uncompressed bytes, and in the sink."""
+    blocks: tuple[Block, ...] = ()
 
 
 class BlockWriter:
     """Compress what is written in independent blocks, side by side in threads, and hash both sides.
 
     A block is a gzip member or a zstd frame; readers of both formats take several as one stream (RFC 1952, 2.2;
-    RFC 8878, 3). Where blocks end depends on the bytes and borders written alone. Content of one block is compressed
-    without a thread; more of it starts some, and they end with the writer. About 20 MB are held at most.
+    RFC 8878, 3). What bytes it becomes depends on its own alone, so that a block that is known from an earlier layer
+    can be put in its place. One block is compressed without a thread; more of them start some, and they end with the
+    writer. About 20 MB are held at most.
 
     The sink is written to by one thread at a time, in order, and never once the ``with`` block was left by an error.
     """
@@ -72,59 +87,79 @@ class BlockWriter:
             InvalidError: there is no such level.
         """
         self._sink = sink
-        self._compression = compression
-        self._encoder = _encoder(compression, level, warn)
+        self._codec = codec_of(compression, level, warn)
         self._threads = threads or min(4, len(os.sched_getaffinity(0)))
-        self._parts: list[bytes] = []
+        self._free: SimpleQueue[memoryview] = SimpleQueue()
+        self._room: memoryview | None = None
         self._size = 0
+        self._first: _Job | None = None
         self._line: _Line | None = None
         self._result: Compressed | None = None
 
-    def write(self, data: bytes) -> None:
-        """Add bytes.
+    @property
+    def name(self) -> str:
+        """What compresses, with its version: with another name, other bytes may come out."""
+        return self._codec.name
+
+    def room(self) -> memoryview:
+        """Give writable room for one block, of ``ROOM`` bytes with anything in them; ``put`` takes it back."""
+        with suppress(Empty):
+            return self._free.get_nowait()
+        # A mapping costs only the pages that are written to: most layers are small.
+        return memoryview(mmap(-1, ROOM, flags=MAP_PRIVATE | MAP_ANONYMOUS))
+
+    def put(self, room: memoryview, size: int) -> None:
+        """Write the first bytes of a room as one block; the room is another's from now on.
 
         Raises:
             Exception: what compressing or the sink raised for an earlier block.
         """
-        self._parts.append(data)
-        self._size += len(data)
-        if self._size >= BLOCK_MAX:
-            self._cut()
+        self._hand_on(_Job(room, room[:size], b""))
 
-    def border(self) -> None:
-        """Say that a file ends here, so that a block had better end here than in the middle of one."""
-        if self._size >= BLOCK_MIN:
-            self._cut()
+    def put_packed(self, packed: bytes) -> None:
+        """Write a block that is compressed already, by a writer of the same ``name``; raises as ``put`` does."""
+        self._hand_on(_Job(None, b"", packed))
+
+    def write(self, data: bytes) -> None:
+        """Add bytes, to be cut wherever a block is full; raises as ``put`` does."""
+        rest = memoryview(data)
+        while rest:
+            if self._room is None:
+                self._room = self.room()
+            taken = min(len(rest), BLOCK_MAX - self._size)
+            self._room[self._size : self._size + taken] = rest[:taken]
+            self._size += taken
+            rest = rest[taken:]
+            if self._size == BLOCK_MAX:
+                self._cut()
 
     def _cut(self) -> None:
-        """Hand on what is there; what is over the longest block's length stays for the next one."""
+        room, size = self._room, self._size
+        self._room, self._size = None, 0
+        if room is not None:
+            self.put(room, size)
+
+    def _hand_on(self, job: _Job) -> None:
+        """Hold the first block back until there is a second one: then threads are worth it."""
+        if self._line is None and self._first is None:
+            self._first = job
+            return
         if self._line is None:
-            self._line = _Line(self._sink, self._encoder, self._threads)
-        data = b"".join(self._parts)
-        self._parts.clear()
-        while len(data) >= BLOCK_MAX:
-            self._line.put(data[:BLOCK_MAX])
-            data = data[BLOCK_MAX:]
-        self._size = len(data)
-        if self._size >= BLOCK_MIN:
-            self._line.put(data)
-            self._size = 0
-        elif data:
-            self._parts.append(data)
+            self._line = _Line(self._sink, self._codec, self._free, self._threads)
+        first, self._first = self._first, None
+        if first is not None:
+            self._line.put(first)
+        self._line.put(job)
 
     def close(self) -> Compressed:
         """Write what is left; the sink is complete when this returns. Closing again gives the same result."""
         if self._result is None:
-            line = self._line or _Line(self._sink, self._encoder, 0)
-            self._line = None
-            data = b"".join(self._parts)
-            self._parts.clear()
-            try:
-                if data or not line.size:
-                    line.put(data)
-            except BaseException:
-                line.stop()
-                raise
+            self._cut()
+            if self._line is None:
+                self._line = _Line(self._sink, self._codec, self._free, 0)
+                self._line.put(self._first or _Job(None, memoryview(b""), b""))
+                self._first = None
+            line, self._line = self._line, None
             self._result = line.finish()
         return self._result
 
@@ -133,7 +168,7 @@ class BlockWriter:
         if self._line is not None:
             self._line.stop()
             self._line = None
-        self._parts.clear()
+        self._first = self._room = None
 
     def __enter__(self) -> Self:
         return self
@@ -148,15 +183,24 @@ class BlockWriter:
 
 
 class _Job:
-    """A block on its way."""
+    """A block on its way: with its own bytes, or, where those are ``b""``, with its compressed ones."""
 
-    __slots__ = ("data", "done", "packed")
+    __slots__ = ("data", "done", "error", "packed", "room")
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, room: memoryview | None, data: Buffer, packed: Buffer) -> None:
+        self.room = room
         self.data = data
-        self.packed: bytes | BaseException = b""
+        self.packed = packed
+        self.error: BaseException | None = None
         self.done = threading.Lock()
         self.done.acquire()
+
+    def work(self, codec: Codec) -> None:
+        """Make the side that is missing of the one that is there."""
+        if self.packed:
+            self.data = codec.unpack(self.packed)
+        else:
+            self.packed = codec.pack(self.data)
 
 
 class _Line:
@@ -165,14 +209,13 @@ class _Line:
     With no threads a block is done when ``put`` returns.
     """
 
-    def __init__(self, sink: Writer, encoder: Callable[[], Callable[[bytes], bytes]], threads: int) -> None:
+    def __init__(self, sink: Writer, codec: Codec, free: SimpleQueue[memoryview], threads: int) -> None:
         self._sink = sink
-        self._encoder = encoder
+        self._codec = codec
+        self._free = free
         self._plain_hash, self._packed_hash = sha256(), sha256()
-        self._packed_size = 0
-        self._written_size = 0
-        self._blocks: list[tuple[int, int]] = []
-        self.size = 0
+        self._plain_size = self._packed_size = 0
+        self._blocks: list[Block] = []
         self._error: BaseException | None = None
         self._todo: SimpleQueue[_Job | None] = SimpleQueue()
         self._order: SimpleQueue[_Job | None] = SimpleQueue()
@@ -184,12 +227,10 @@ class _Line:
         for thread in self._threads:
             thread.start()
 
-    def put(self, data: bytes) -> None:
-        self.size += len(data)
-        job = _Job(data)
+    def put(self, job: _Job) -> None:
         if not self._threads:
-            self._plain_hash.update(data)
-            self._write(self._encoder()(data), data)
+            job.work(self._codec.fresh())
+            self._write(job)
             return
         self._room.acquire()
         if self._error is not None:
@@ -206,7 +247,7 @@ class _Line:
             Digest("sha256", self._plain_hash.hexdigest()),
             Digest("sha256", self._packed_hash.hexdigest()),
             self._packed_size,
-            self.size,
+            self._plain_size,
             tuple(self._blocks),
         )
 
@@ -224,68 +265,45 @@ class _Line:
         self._threads = []
 
     def _work(self) -> None:
-        encode = self._encoder()
+        codec = self._codec.fresh()
         while (job := self._todo.get()) is not None:
             try:
                 if self._error is None:
-                    job.packed = encode(job.data)
+                    job.work(codec)
             except BaseException as error:  # noqa: BLE001  # carried to the caller's thread and raised there
-                job.packed = error
+                job.error = error
             job.done.release()
 
     def _write_in_order(self) -> None:
         while (job := self._order.get()) is not None:
             try:
                 if self._error is None:
-                    self._plain_hash.update(job.data)
-                job.done.acquire()
-                if isinstance(job.packed, BaseException):
-                    self._error = self._error or job.packed
-                elif self._error is None:
-                    self._write(job.packed, job.data)
+                    self._write(job)
+                else:
+                    job.done.acquire()  # a worker may still read the room
             except BaseException as error:  # noqa: BLE001  # as above
                 self._error = error
+            if job.room is not None:
+                self._free.put(job.room)
             self._room.release()
 
-    def _write(self, packed: bytes, data: bytes) -> None:
-        if packed is data:
+    def _write(self, job: _Job) -> None:
+        """Hash and write one block, its own bytes already while they are compressed."""
+        early = job.data
+        if early:
+            self._plain_hash.update(early)
+        if self._threads:
+            job.done.acquire()
+        if job.error is not None:
+            raise job.error
+        if not early:
+            self._plain_hash.update(job.data)
+        if job.packed is job.data:
             self._packed_hash = self._plain_hash
         else:
-            self._packed_hash.update(packed)
-        self._blocks.append((self._written_size, self._packed_size))
-        self._written_size += len(data)
-        self._packed_size += len(packed)
-        self._sink.write(packed)
-
-
-def _encoder(
-    compression: Compression, level: int | None, warn: Callable[[str], None] | None
-) -> Callable[[], Callable[[bytes], bytes]]:
-    """Give what makes, in each thread, the function that compresses one block."""
-    if compression == "none":
-        return lambda: lambda data: data
-    lowest, highest, default = (0, 9, 2) if compression == "gzip" else (1, 22, 3)
-    level = default if level is None else level
-    if not lowest <= level <= highest:
-        raise InvalidError(f"{compression} has no level {level}", hint=f"its levels are {lowest} to {highest}")
-    return _gzip_encoder(level, warn) if compression == "gzip" else _zstd_encoder(level)
-
-
-def _gzip_encoder(level: int, warn: Callable[[str], None] | None) -> Callable[[], Callable[[bytes], bytes]]:
-    import zlib  # noqa: PLC0415  # start-up time: only where it is used
-
-    if 1 <= level <= 3:
-        try:
-            from isal import isal_zlib  # noqa: PLC0415  # as above, and there may be no wheel
-        except ImportError:
-            if warn is not None:
-                warn("isal is not installed: gzip is slower, and layers have other digests than with it")
-        else:
-            return lambda: lambda data: isal_zlib.compress(data, level, 31)
-    return lambda: lambda data: zlib.compress(data, level, 31)
-
-
-def _zstd_encoder(level: int) -> Callable[[], Callable[[bytes], bytes]]:
-    import zstandard  # noqa: PLC0415  # start-up time: only where it is used
-
-    return lambda: zstandard.ZstdCompressor(level=level, write_checksum=False).compress
+            self._packed_hash.update(job.packed)
+        start, packed = self._plain_size, self._packed_size
+        self._plain_size += len(job.data)
+        self._packed_size += len(job.packed)
+        self._blocks.append(Block(start, packed, self._packed_hash.copy().digest()))
+        self._sink.write(job.packed)

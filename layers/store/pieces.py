@@ -72,8 +72,8 @@ class _Blocks:
 
     def __init__(self, blob: Path, compression: Compression | None, index: LayerIndex) -> None:
         self._compression = compression
-        self._starts = [plain for plain, _ in index.blocks]
-        self._packed = [packed for _, packed in index.blocks]
+        self._starts = [block.start for block in index.blocks]
+        self._packed = [block.packed for block in index.blocks]
         self._blob = os.open(blob, os.O_RDONLY | os.O_CLOEXEC)
         self._packed.append(os.fstat(self._blob).st_size)
         self._held = -1, b""

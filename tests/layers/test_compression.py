@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,7 +58,6 @@ def packed(data: bytes, compression: Compression, level: int | None = None) -> t
     with BlockWriter(sink, compression, level) as writer:
         for at in range(0, len(data), 100_000):
             writer.write(data[at : at + 100_000])
-            writer.border()
     return sink.getvalue(), writer.close()
 
 
@@ -194,20 +194,69 @@ def test_gzip_headers_carry_no_time() -> None:
     assert b"\x1f\x8b\x08\x00\x00\x00\x00\x00" == content[:8]
 
 
-@pytest.mark.parametrize("compression", BOTH)
-def test_blocks_end_at_borders(compression: Compression) -> None:
-    """Files in front of a change are compressed as before, so that their blocks stay the same."""
-    head = [some_bytes(700_000), some_bytes(600_000)]
-    sinks = [io.BytesIO(), io.BytesIO()]
-    for sink, tail in zip(sinks, (b"one" * 1000, b"two" * 1000), strict=True):
-        with BlockWriter(sink, compression) as writer:
-            for piece in (*head, tail):
-                writer.write(piece)
-                writer.border()
-    one, two = (sink.getvalue() for sink in sinks)
-    same = next(at for at, (a, b) in enumerate(zip(one, two, strict=False)) if a != b)
+@pytest.mark.parametrize("compression", ALL)
+def test_a_block_that_is_known_takes_the_place_of_its_bytes(compression: Compression) -> None:
+    """Whatever was compressed and whatever was copied, the same comes out."""
+    blocks = [some_bytes(700_000), TEXT, some_bytes(1_600_000), b"end"]
+    one, two = io.BytesIO(), io.BytesIO()
+    with BlockWriter(one, compression) as writer:
+        for each in blocks:
+            put(writer, each)
+    whole = writer.close()
+    ends = [*(block.packed for block in whole.blocks[1:]), whole.size]
+    with BlockWriter(two, compression) as writer:
+        for number, each in enumerate(blocks):
+            if number % 2:
+                writer.put_packed(one.getvalue()[whole.blocks[number].packed : ends[number]])
+            else:
+                put(writer, each)
 
-    assert len(packed(b"".join(head), compression)[0]) <= same
+    assert one.getvalue() == two.getvalue()
+    assert whole == writer.close()
+
+
+def put(writer: BlockWriter, data: bytes) -> None:
+    room = writer.room()
+    room[: len(data)] = data
+    writer.put(room, len(data))
+
+
+@pytest.mark.parametrize("compression", ALL)
+def test_seals_are_of_all_that_was_written_before(compression: Compression) -> None:
+    content, done = packed(some_bytes(5_000_000), compression)
+    ends = [*(block.packed for block in done.blocks[1:]), done.size]
+
+    assert [sha256(content[:end]).digest() for end in ends] == [block.seal for block in done.blocks]
+
+
+@pytest.mark.parametrize("compression", BOTH)
+@pytest.mark.parametrize("size", [100, 5_000_000])
+def test_a_known_block_that_is_broken_is_an_error(compression: Compression, size: int) -> None:
+    def write() -> None:
+        with BlockWriter(io.BytesIO(), compression) as writer:
+            writer.write(some_bytes(size))
+            writer.put_packed(b"this is no block")
+
+    with pytest.raises(ChangesetError, match=f"a {compression} block is corrupt"):
+        write()
+
+
+@pytest.mark.parametrize("level", [1, 2, 6])
+def test_what_cannot_be_compressed_is_stored(level: int) -> None:
+    """As gzip's own stored blocks, which every reader takes."""
+    data = random.Random(4).randbytes(1_900_000)
+    content, done = packed(data, "gzip", level)
+
+    assert data == gzip.decompress(content)
+    assert done.size < len(data) * 1.0002
+    assert data[1_000_000:1_001_000] in content
+
+
+def test_random_bytes_that_come_again_are_compressed() -> None:
+    """Samples of such a block look as if it were not worth it."""
+    _, done = packed(random.Random(5).randbytes(6_000) * 300, "gzip", 6)
+
+    assert done.size < 100_000
 
 
 def test_gzip_without_isal_is_written_by_zlib_with_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +274,7 @@ def test_gzip_without_isal_is_written_by_zlib_with_a_warning(monkeypatch: pytest
 class Full(io.BytesIO):
     """A disk that is full after half a megabyte."""
 
-    def write(self, data: bytes, /) -> int:  # type: ignore[override]  # only bytes come
+    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]  # nothing else comes
         if self.tell() + len(data) > 500_000:
             raise OSError(28, "No space left on device")
         return super().write(data)
