@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,6 +23,19 @@ Format = Annotated[
 NoTrunc = Annotated[bool, typer.Option("--no-trunc", help="Show everything in full length.")]
 QuietIds = Annotated[bool, typer.Option("-q", "--quiet", help="Show ids only.")]
 Filter = Annotated[Several, typer.Option("--filter", metavar="KEY=VALUE", help="Only what passes; repeatable.")]
+IsolationMode = Annotated[
+    str,
+    typer.Option("--isolation", metavar="WAY", help="How processes are kept apart: auto, runc, crun, chroot or proot."),
+]
+OciRuntime = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        metavar="NAME|PATH",
+        help="The OCI runtime to use and no other: runc, crun or youki, or the path of any. "
+        "Tried with runc 1.1 and crun 1.8.",
+    ),
+]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Allow plain HTTP, and certificates of anybody.")]
 Yes = Annotated[bool, typer.Option("-f", "--force", help="Do not ask.")]
 
@@ -39,6 +53,26 @@ def confirm(warning: str) -> None:
         print()
     if answer.strip().lower() not in {"y", "yes"}:
         raise BuildError("nothing was removed", hint="answer y, or do not be asked with -f")
+
+
+def way(isolation: str, runtime: str) -> str:
+    """Give how to run processes out of ``--isolation`` and ``--runtime``.
+
+    Raises:
+        BuildError: they exclude each other, or no such runtime is known by name.
+    """
+    if not runtime:
+        return isolation
+    if isolation not in {"auto", runtime}:
+        raise BuildError(f"--runtime {runtime} and --isolation {isolation} exclude each other")
+    from builder.runtime.ladder import RUNTIMES  # noqa: PLC0415 - only who asks needs it
+
+    if "/" in runtime:
+        return str(Path(runtime).absolute())
+    if runtime not in RUNTIMES:
+        hint = f"choose {', '.join(RUNTIMES)}, or write the path of an OCI runtime"
+        raise BuildError(f"unknown --runtime {runtime!r}", hint=hint)
+    return runtime
 
 
 def one_of(option: str, value: str, choices: tuple[str, ...]) -> str:

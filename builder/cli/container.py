@@ -43,7 +43,6 @@ _Volumes = Annotated[
 _Network = Annotated[str, typer.Option("--network", help="default, none or host.")]
 _Entrypoint = Annotated[str | None, typer.Option("--entrypoint", metavar="PROGRAM", help="In place of the image's.")]
 _Hostname = Annotated[str, typer.Option("--hostname", metavar="NAME", help="What the container calls itself.")]
-_Isolation = Annotated[str, typer.Option("--isolation", help="How it is kept apart; auto tries all ways.")]
 _Several = Annotated[list[str], typer.Argument(metavar="CONTAINER...", help="Names or ids.")]
 _One = Annotated[str, typer.Argument(metavar="CONTAINER", help="Name or id.")]
 
@@ -59,7 +58,8 @@ def create(
     network: _Network = "default",
     entrypoint: _Entrypoint = None,
     hostname: _Hostname = "",
-    isolation: _Isolation = "auto",
+    isolation: opt.IsolationMode = "auto",
+    runtime: opt.OciRuntime = "",
     root: opt.Root = "",
 ) -> None:
     """Make a container of an image, and do not start it.
@@ -70,7 +70,7 @@ def create(
     kept = _found(environment, containers, image)
     wanted = Container(
         new_id(), name, image, "", "", (), tuple(env or ()), workdir, user, hostname, network,
-        tuple(volumes or ()), isolation,
+        tuple(volumes or ()), opt.way(isolation, runtime),
     )  # fmt: skip
     print(_made(environment, containers, kept, wanted, entrypoint, arguments or []).id)
 
@@ -88,7 +88,8 @@ def run_(
     network: _Network = "default",
     entrypoint: _Entrypoint = None,
     hostname: _Hostname = "",
-    isolation: _Isolation = "auto",
+    isolation: opt.IsolationMode = "auto",
+    runtime: opt.OciRuntime = "",
     root: opt.Root = "",
 ) -> None:
     """Make a container of an image and run its command; output and errors come as one stream, input is empty.
@@ -99,7 +100,7 @@ def run_(
     kept = _found(environment, containers, image)
     wanted = Container(
         new_id(), name, image, "", "", (), tuple(env or ()), workdir, user, hostname, network,
-        tuple(volumes or ()), isolation,
+        tuple(volumes or ()), opt.way(isolation, runtime),
     )  # fmt: skip
     container = _made(environment, containers, kept, wanted, entrypoint, arguments or [])
 

@@ -75,7 +75,6 @@ KeepFailed = Annotated[
     str,
     typer.Option("--keep-failed", metavar="NAME", help="Make an image of this name of what a failed RUN has left."),
 ]
-IsolationMode = Annotated[str, typer.Option("--isolation", help="How RUN steps are kept apart; auto tries all ways.")]
 CallMethod = Annotated[
     str,
     typer.Option("--call", metavar="METHOD", help="build, or instead check, outline or targets; with ,format=json."),

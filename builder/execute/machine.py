@@ -122,7 +122,7 @@ class Machine:
             IsolationError: none can be mounted.
         """
         with self.temporary("private-") as made:
-            if self.runtime.name not in {"runc", "crun"}:
+            if not self.isolation.private:
                 yield made
                 return
             try:

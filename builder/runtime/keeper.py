@@ -47,6 +47,10 @@ class Command:
     """Resource limits: name as in ``resource.RLIMIT_...`` in lower case, soft, hard."""
     pid_file: str = ""
     """Where the program writes the id of the process that it leaves running, and that is waited for in its place."""
+    start: tuple[str, ...] = ()
+    """A program that starts that process, where it only waits to be started."""
+    covered: str = ""
+    """A directory in which the program finds nothing."""
     cgroup: str = ""
     """The name of a control group that the program makes, to be removed when all has ended."""
     cleanup: tuple[str, ...] = ()
@@ -69,6 +73,8 @@ class Ended:
     """Bytes of its largest process."""
     error: int = 0
     """The errno of why it could not be started."""
+    started: bool = True
+    """Whether a program with a ``pid_file`` has left a process running."""
     owned: Sequence[tuple[int, int, int, int, str, bool]] = ()
     """What was written down of owners, see :meth:`builder.runtime.recorder.Recorder.owned`."""
 

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from builder.runtime.userns import Namespace
 
 CHOICES = ("auto", "runc", "crun", "chroot", "proot")
-"""What ``--isolation`` may be."""
+"""What ``--isolation`` may be, besides a runtime."""
+RUNTIMES = ("runc", "crun", "youki")
+"""The OCI runtimes that may be asked for by name; all others by their paths."""
 
 _NOTHING = Process(("/.pybuild-probe",))
 """A program that no root file system has: "not found" is the answer of a runtime that does all but run it."""
@@ -85,6 +87,8 @@ class Isolation:
         self.runtime = way.runtime
         self.mounting = way.overlay
         """Whether this process can mount what it likes, overlays among it."""
+        self.private = namespace is not None
+        """Whether what this process mounts is seen by nobody outside."""
         self.namespace = namespace if namespace is not None else outside(single=not way.own_ids)
         """Where this process is; without ``mounting`` it is not one of its own."""
         self.attempts = attempts
@@ -142,18 +146,18 @@ class Isolation:
 def choose(isolation: str, directory: Path) -> Isolation:
     """Enter namespaces and find a way to run steps, with temporary files below ``directory``.
 
-    Call it before the first thread is started. ``isolation`` is one of CHOICES; ``auto`` takes the first that works.
-    ``directory`` is on the file system of the unpacked layers.
+    Call it before the first thread is started. ``isolation`` is one of CHOICES, of RUNTIMES, or the path of an OCI
+    runtime; ``auto`` takes the first that works. ``directory`` is on the file system of the unpacked layers.
 
     Raises:
         IsolationError: nothing works; each attempt is named with its answer and what would help.
     """
-    if isolation not in CHOICES:
+    if isolation not in {*CHOICES, *RUNTIMES} and "/" not in isolation:
         raise IsolationError(f"unknown isolation: {isolation}", hint=f"choose one of {', '.join(CHOICES)}")
     attempts: list[Attempt] = []
     namespace = None
     directory.mkdir(parents=True, exist_ok=True)
-    remembered = Remembered(directory.with_name(f"{directory.name}-works"))
+    remembered = Remembered(directory.with_name(f"{directory.name}-works"), isolation)
     if isolation not in {"chroot", "proot"}:
         try:
             namespace = enter()
@@ -226,12 +230,13 @@ def _ways_of_runc(
         except IsolationError as error:
             attempts.append(Attempt(program, _told(error)))
             continue
-        sandboxes = {f"{program} with {_ids(namespace)}": best}
+        name = runtime.name
+        sandboxes = {f"{name} with {_ids(namespace)}": best}
         if best.single:
-            sandboxes = {f"{program} with one id, owners written down": replace(best, recording=True)} | sandboxes
+            sandboxes = {f"{name} with one id, owners written down": replace(best, recording=True)} | sandboxes
         if best.cgroups:
-            sandboxes[f"{program} without control groups"] = replace(best, cgroups=False)
-        sandboxes[f"{program} with the /proc of the machine"] = replace(best, cgroups=False, own_proc=False)
+            sandboxes[f"{name} without control groups"] = replace(best, cgroups=False)
+        sandboxes[f"{name} with the /proc of the machine"] = replace(best, cgroups=False, own_proc=False)
         for name, sandbox in sandboxes.items():
             yield _Way(name, runtime.limited_to(sandbox), overlay, own_ids=not sandbox.single)
 

@@ -17,16 +17,16 @@ _FILES = ("/proc/sys/kernel/random/boot_id", "/proc/self/cgroup", "/proc/self/at
 _STATUS = (b"CapPrm", b"CapEff", b"CapBnd", b"NoNewPrivs", b"Seccomp", b"Groups")
 _NAMESPACES = ("user", "pid", "net", "cgroup", "uts", "ipc")
 _CHANGING = ("/etc/subuid", "/etc/subgid")
-_PROGRAMS = ("runc", "crun", "proot", "newuidmap")
+_PROGRAMS = ("runc", "crun", "youki", "proot", "newuidmap")
 
 
 class Remembered:
     """The names of ways that have worked before; make it before namespaces are entered."""
 
-    def __init__(self, path: Path) -> None:
-        """Read what is remembered in a file; nothing where it is of another surrounding."""
+    def __init__(self, path: Path, program: str = "") -> None:
+        """Read what is remembered in a file; nothing where it is of another surrounding, or another ``program``'s."""
         self._path = path
-        self._here = _surrounding()
+        self._here = _surrounding(program if "/" in program else "")
         self._names: list[str] = []
         with contextlib.suppress(OSError, ValueError):
             here, *names = path.read_text("utf-8").splitlines()
@@ -50,7 +50,7 @@ class Remembered:
         self._path.unlink(missing_ok=True)
 
 
-def _surrounding() -> str:
+def _surrounding(program: str) -> str:
     """Give a digest of all that decides what may work."""
     told: list[bytes] = [repr((os.getresuid(), os.getresgid(), os.uname())).encode()]
     for path in _FILES:
@@ -61,7 +61,7 @@ def _surrounding() -> str:
     for name in _NAMESPACES:
         with contextlib.suppress(OSError):
             told.append(os.fsencode(os.readlink(f"/proc/self/ns/{name}")))
-    for path in (*_CHANGING, *filter(None, map(find_program, _PROGRAMS))):
+    for path in (*_CHANGING, *filter(None, map(find_program, _PROGRAMS)), *filter(None, [program])):
         with contextlib.suppress(OSError):
             info = os.stat(path)
             told.append(repr((path, info.st_ino, info.st_size, info.st_mtime_ns)).encode())

@@ -1,10 +1,16 @@
-"""Run a process by runc, or another program with its command line."""
+"""Run a process by runc, crun, or any other program with the common command line of OCI runtimes.
+
+Spec: runtime-tools/docs/command-line-interface.md, with ``--root``, ``--log`` and ``--log-format json`` before the verb
+as containerd writes them.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
+import subprocess
 import tempfile
 import time
 from dataclasses import replace
@@ -36,20 +42,24 @@ _LONGEST_SOCKET = 107
 
 
 class Runc:
-    """A runtime whose processes run in containers of runc, one for each."""
+    """A runtime whose processes run in containers of an OCI runtime, one for each."""
 
     def __init__(self, program: str, sandbox: spec.Sandbox, keeper: Keeper, scratch: Path) -> None:
-        """``scratch`` is a directory for bundles and runc's state; short-lived files only.
+        """``program`` is a name or a path; ``scratch`` a directory for bundles and its state, of short-lived files.
 
         Raises:
             IsolationError: ``program`` is not installed.
         """
         self.name = os.path.basename(program)
         path = find_program(program)
+        if path is None and "/" in program:
+            raise IsolationError(f"{program} is no program", hint="name an OCI runtime, or give the path of one")
         if path is None:
             raise IsolationError(
                 f"{program} is not installed", hint=f"install it, for example: apt-get install {self.name} uidmap"
             )
+        path = os.path.abspath(path)
+        self._kind = self.name if self.name in {"runc", "crun"} else _kind(path)
         self.sandbox = sandbox
         self.guards_devices = sandbox.guards_devices
         self._keeper = keeper
@@ -84,7 +94,10 @@ class Runc:
             seconds = time.monotonic() - start
             if ended.error:
                 raise IsolationError(f"{self._program} cannot be executed: {os.strerror(ended.error)}")
-            done = _exit(ended, seconds, _read_error(bundle / "log"), bytes(tail))
+            error = _read_error(bundle / "log")
+            if not ended.started and not error:
+                error = bytes(tail).decode(errors="replace").strip() or f"{self.name} ended with {ended.code}"
+            done = _exit(ended, seconds, error, bytes(tail))
             return replace(done, owned=owned(ended)) if ended.owned else done
 
     def _check_ids(self, process: Process) -> None:
@@ -122,29 +135,44 @@ class Runc:
         (bundle / "config.json").write_bytes(content)
 
     def _command(self, bundle: Path, terminal: int | None) -> Command:
-        log = ("--log", str(bundle / "log"), "--log-format", "json")
+        cgroups = self.sandbox.cgroups
         program = (self._program, "--root", str(bundle / "state"))
-        container = ("--bundle", str(bundle), bundle.name)
-        pid_file = ""
-        if self.name == "crun":
-            options = () if self.sandbox.cgroups else ("--cgroup-manager", "disabled")
-            arguments = (*program, *log, *options, "run", *container)
-        elif terminal is not None:  # it makes one inside and stays between
-            rootless = f"--rootless={str(not self.sandbox.cgroups).lower()}"
-            arguments = (*program, *log, rootless, "run", *container)
-        else:
-            # Detached, runc hands on our pipe as it is; else it copies output and errors each at its own pace.
-            pid_file = str(bundle / "pid")
-            rootless = f"--rootless={str(not self.sandbox.cgroups).lower()}"
-            arguments = (*program, *log, rootless, "run", "--detach", "--pid-file", pid_file, *container)
+        started: tuple[str, ...] = (*program, "--log", str(bundle / "log"), "--log-format", "json")
+        start: tuple[str, ...] = ()
+        pid_file = "" if terminal is not None else str(bundle / "pid")
+        if self._kind == "runc":
+            started = (*started, f"--rootless={str(not cgroups).lower()}")
+        elif self._kind == "crun" and not cgroups:
+            started = (*started, "--cgroup-manager", "disabled")
+        if terminal is not None:  # it makes one inside and stays between
+            verb: tuple[str, ...] = ("run",)
+        elif self._kind == "runc":
+            # Detached, it hands on our pipe as it is; else it copies output and errors each at its own pace.
+            verb = ("run", "--detach", "--pid-file", pid_file)
+        else:  # what every one has; crun, detached, now and then takes the process's end for itself
+            verb = ("create", "--pid-file", pid_file)
+            start = (*started, "start", bundle.name)
         return Command(
-            arguments=arguments,
+            arguments=(*started, *verb, "--bundle", str(bundle), bundle.name),
             environment={"PATH": os.defpath},
             pid_file=pid_file,
+            start=start,
+            # crun refuses to start where it finds a mixture of hierarchies, also if it shall use none of them.
+            covered="/sys/fs/cgroup" if self._kind == "crun" and not cgroups else "",
             terminal=terminal,
-            cgroup=spec.cgroup(bundle.name) if self.sandbox.cgroups else "",
-            cleanup=(*program, "delete", "--force", bundle.name) if self.sandbox.cgroups else (),
+            cgroup=spec.cgroup(bundle.name) if cgroups else "",
+            cleanup=(*program, "delete", "--force", bundle.name) if cgroups else (),
         )
+
+
+@functools.cache
+def _kind(program: str) -> str:
+    """Give ``runc`` or ``crun`` where a program of another name says that it is this one."""
+    with contextlib.suppress(OSError):
+        done = subprocess.run([program, "--version"], capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        said = done.stdout.partition(b" ")[0].decode(errors="replace")
+        return said if said in {"runc", "crun"} else ""
+    return ""
 
 
 def owned(ended: Ended) -> dict[tuple[int, int], Owned]:
@@ -184,7 +212,7 @@ def _exit(ended: Ended, seconds: float, error: str, tail: bytes) -> Exit:
     if "exec" in lower and ("not found" in lower or "no such file" in lower):
         return Exit(NOT_FOUND, seconds, ended.max_rss, error)
     if ("exec" in lower or "cwd" in lower or "chdir" in lower) and (
-        "permission denied" in lower or "is a dir" in lower
+        "permission denied" in lower or "is a dir" in lower or lower == "open executable: operation not permitted"
     ):
         return Exit(NOT_EXECUTABLE, seconds, ended.max_rss, error)
     raise IsolationError(f"the step could not be started: {error}")

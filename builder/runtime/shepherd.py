@@ -112,7 +112,7 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
         answer = _watch(child, (life.fileno(), waking), command, recorder)
         end_children()
         if command["cgroup"] and not _remove_cgroup(command["cgroup"]):
-            _clean_up(command["cleanup"])
+            _call(command["cleanup"])
         if answer is not None:
             answer["error"] = int(os.read(failing, 16) or b"0")
             if recorder is not None:
@@ -139,9 +139,12 @@ def _watch(
             # The program left its process to itself: we have adopted it.
             with open(pid_file, "rb") as file:
                 child, pid_file = int(file.read()), ""
+            if _call(command["start"]):
+                return {"code": 1, "max_rss": 0, "started": False}
         elif pid:
             code = os.waitstatus_to_exitcode(status)
-            return {"code": code if code >= 0 else 128 - code, "max_rss": usage.ru_maxrss * 1024}
+            code = code if code >= 0 else 128 - code
+            return {"code": code, "max_rss": usage.ru_maxrss * 1024, "started": not pid_file}
         else:
             for descriptor, event in poll.poll(_LOOK if command["waits_for_all"] else None):
                 if descriptor == life:
@@ -200,6 +203,8 @@ def _exec(command: dict[str, Any], output: int, failed: int, recorder: Recorder 
         signal.set_wakeup_fd(-1)
         _restore_signals()
         os.setsid()
+        if command["covered"]:
+            _cover(command["covered"])
         if command["terminal"] is not None:
             os.dup2(output, 0)
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -241,15 +246,24 @@ def _remove_cgroup(name: str) -> bool:
     return found
 
 
-def _clean_up(arguments: list[str]) -> None:
-    if arguments:
-        child = os.fork()
-        if child == 0:
-            try:
-                os.execv(arguments[0], arguments)  # noqa: S606 - no shell wanted
-            finally:
-                os._exit(127)
-        os.waitpid(child, 0)
+def _cover(directory: str) -> None:
+    """Let this process alone, and what it starts, find nothing in a directory."""
+    syscalls.unshare(syscalls.CLONE_NEWNS)
+    syscalls.mount("none", "/", flags=syscalls.MS_REC | syscalls.MS_SLAVE)
+    syscalls.mount("none", directory, "tmpfs", syscalls.MS_RDONLY)
+
+
+def _call(arguments: list[str]) -> int:
+    """Run a program, if any, and give its status."""
+    if not arguments:
+        return 0
+    child = os.fork()
+    if child == 0:
+        try:
+            os.execv(arguments[0], arguments)  # noqa: S606 - no shell wanted
+        finally:
+            os._exit(127)
+    return os.waitpid(child, 0)[1]
 
 
 def _remove(path: str) -> None:
