@@ -64,6 +64,11 @@ def is_layer(media_type: str) -> bool:
     return media_type in _LAYERS
 
 
+def is_elsewhere(media_type: str) -> bool:
+    """Tell whether a layer of this type may be kept at its URLs alone, and not be passed on."""
+    return ".foreign." in media_type or ".nondistributable." in media_type
+
+
 def layer_compression(media_type: str) -> Compression | None:
     """Give how a layer of this type is compressed; None where the type does not say."""
     return _LAYERS.get(media_type)

@@ -94,6 +94,7 @@ GROUPS: dict[str, tuple[str, dict[str, Target]]] = {
             for name in ("create", "add", "annotate", "inspect", "push", "rm")
         },
     ),
+    "registry": ("Serve the store to other programs.", {"serve": Target("serve", "serve")}),
     "system": (
         "Manage the store.",
         {

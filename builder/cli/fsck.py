@@ -14,6 +14,7 @@ from builder.cli.stored import open_layout
 from builder.errors import BuildError
 from layers.errors import LayersError, NotFoundError, VerificationError
 from layers.image import Image, Index, load
+from layers.mediatype import is_elsewhere
 
 if TYPE_CHECKING:
     from layers.digest import Digest
@@ -98,14 +99,15 @@ def _layer_reason(layout: Layout, image: Image, damaged: set[Digest]) -> str:
         digest = layer.descriptor.digest
         if digest in damaged:
             return f"layer {digest} is damaged"
-        if not layout.blobs.has(digest, layer.descriptor.size):
+        elsewhere = layer.descriptor.urls and is_elsewhere(layer.descriptor.media_type)
+        if not elsewhere and not layout.blobs.has(digest, layer.descriptor.size):
             return f"layer {digest} is missing, or has another size"
     return ""
 
 
 def _orphans(layout: Layout) -> set[Digest]:
     """Give the blobs that no image and no cache record needs."""
-    from builder.cli.containers import Containers  # noqa: PLC0415 - what --help does not need
+    from builder.containers.store import Containers  # noqa: PLC0415 - what --help does not need
     from layers.store import gc  # noqa: PLC0415 - likewise
 
     needed = gc.reachable(layout, [each.descriptor for each in layout.images()])

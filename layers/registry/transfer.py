@@ -13,6 +13,7 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from layers import mediatype
 from layers.errors import InvalidError
 from layers.frozen import frozen
 from layers.image import Image, Index
@@ -141,8 +142,7 @@ def _raw(content: Image | Index) -> bytes:
 
 def _is_sent(layer: Layer) -> bool:
     """Tell whether a layer belongs in a registry: some of Windows's may not be given on, and say where they are."""
-    kind = layer.descriptor.media_type
-    return not (layer.descriptor.urls and (".foreign." in kind or ".nondistributable." in kind))
+    return not (layer.descriptor.urls and mediatype.is_elsewhere(layer.descriptor.media_type))
 
 
 def _layer_blob(layer: Layer, repository: Repository, base: str) -> _Blob:
