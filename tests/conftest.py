@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,13 @@ TOGETHER = {
     "tests/e2e/test_ladder.py": "docker",
 }
 """Tests that share what takes long to make, a Docker engine or a whole Debian, and so one worker of pytest-xdist."""
+
+
+def pytest_configure() -> None:
+    """Let what tests start be interrupted, also in the background, where a shell turns that off."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.hookimpl(optionalhook=True)

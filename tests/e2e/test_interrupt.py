@@ -58,7 +58,7 @@ def test_a_signal_ends_a_step_and_all_it_started(
 
     process.send_signal(number)
 
-    assert 130 == process.wait(10)
+    assert 130 == process.wait(60)
     assert [] == processes(marker)
     assert [] == based.left()
     log = (based.home / "log").read_text()
@@ -85,7 +85,7 @@ def test_control_c_on_a_terminal_ends_the_build(based: Pybuild, write: Write, ma
         os.set_blocking(terminal, False)
         until(lambda: drained(terminal, read) and len(processes(f"sleep {marker}")) >= 2)
         os.write(terminal, b"\x03")
-        until(lambda: drained(terminal, read) and process.poll() is not None, 10)
+        until(lambda: drained(terminal, read) and process.poll() is not None)
     finally:
         os.close(terminal)
 
@@ -157,7 +157,7 @@ def test_a_signal_in_a_copy_leaves_nothing(based: Pybuild, write: Write) -> None
 
     process.send_signal(signal.SIGINT)
 
-    assert 130 == process.wait(10)
+    assert 130 == process.wait(60)
     assert [] == based.left()
     assert "Traceback" not in (based.home / "log").read_text()
 
@@ -171,7 +171,7 @@ def test_two_stages_at_once_are_both_ended(based: Pybuild, write: Write, marker:
 
     process.send_signal(signal.SIGINT)
 
-    assert 130 == process.wait(10)
+    assert 130 == process.wait(60)
     assert [] == processes(marker)
     assert [] == based.left()
 

@@ -149,7 +149,7 @@ def test_an_interrupt_ends_all_that_a_step_started(based: Pybuild, write: Write,
 
     process.send_signal(signal.SIGINT)
 
-    assert 130 == process.wait(20)
+    assert 130 == process.wait(60)
     assert [] == processes(marker)
     assert [] == based.left()
 
