@@ -56,9 +56,9 @@ def test_who_waits_gets_it_afterwards(tmp_path: Path) -> None:
     with store.use("c", "locked", make=nothing, wait=impatient) as path:
         thread = threading.Thread(target=take)
         thread.start()
-        assert waiting.wait(10)
+        assert waiting.wait(60)
         assert not got
-    thread.join(10)
+    thread.join(60)
 
     assert [path] == got
 
