@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from operator import itemgetter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from builder.context.filter import Filter
+from builder.context.localfile import FileByPath, LocalFile, changed, open_file, shown, unreadable
 from builder.errors import ContextError
 from layers.changeset.entry import Change, Entry, kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -25,35 +27,15 @@ if TYPE_CHECKING:
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PASSAGE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe put in a file's place must not block
 _NO_NAMES = frozenset({b"", b".", b".."})
+_NAMES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+_KIND = 0o170000
+"""The bits of ``st_mode`` that say what a file is."""
 
-
-class LocalFile:
-    """A regular file as a walk found it: what ``lstat`` said, and opening it by a call."""
-
-    __slots__ = ("directory", "info", "name", "path")
-
-    def __init__(self, directory: int, name: bytes, info: os.stat_result, path: bytes) -> None:
-        self.directory = directory
-        """The descriptor of the directory it is in; open as long as the walk stands here."""
-        self.name = name
-        self.info = info
-        self.path = path
-        """Relative to where the walk started; for messages."""
-
-    def __call__(self) -> int:
-        """Open the file for reading; the caller closes the descriptor.
-
-        Raises:
-            ContextError: it cannot be read, or another file has taken its place.
-        """
-        descriptor = _open_file(self.name, self.directory, self.path)
-        now = os.fstat(descriptor)
-        if now.st_ino != self.info.st_ino or now.st_size != self.info.st_size or now.st_dev != self.info.st_dev:
-            os.close(descriptor)
-            raise _changed(self.path)
-        return descriptor
+_Found = TypeVar("_Found", bound=tuple[Any, ...])
+"""What a walk gives of one name; its path comes first."""
+if TYPE_CHECKING:
+    _Look = Callable[[bytes, bytes, os.DirEntry[str], int, dict[tuple[int, int], bytes]], _Found | None]
 
 
 class LocalContext:
@@ -126,17 +108,39 @@ class LocalContext:
         Raises:
             ContextError: a directory cannot be read.
         """
+        return self._visible(path, skip, _change)
+
+    def stats(self, path: bytes, skip: Skip | None = None) -> Iterator[tuple[bytes, os.stat_result] | Change]:
+        """Give what :meth:`walk` gives, but of a file with one name only its path and what ``lstat`` says of it.
+
+        For those who want to know no more: it takes half the time.
+        """
+        return self._visible(path, skip, _stat)
+
+    def _visible(self, path: bytes, skip: Skip | None, look: _Look[_Found]) -> Iterator[_Found]:
+        """Walk with the ignore file in mind."""
         if self.ignore is None:
-            return self._walk(path, skip)
+            return self._walk(path, skip, look)
         patterns = self.ignore.patterns
         ignoring = Filter(exclude=(patterns, patterns.at(path)))
         if skip is None:
-            return ignoring.reveal(self._walk(path, ignoring.skip))
+            return ignoring.reveal(self._walk(path, ignoring.skip, look))
 
         def both(found: bytes, directory: bool) -> bool:  # noqa: FBT001 - the form of Skip
             return ignoring.skip(found, directory) or skip(found, directory)
 
-        return ignoring.reveal(self._walk(path, both))
+        return ignoring.reveal(self._walk(path, both, look))
+
+    def file(self, path: bytes, entry: Entry) -> LocalFile:
+        """Give a regular file that is looked for by its path.
+
+        Raises:
+            ContextError: it is no longer what ``entry`` says, as :meth:`get` gave it.
+        """
+        found = self._stat(path)
+        if found is None or found[1] != entry:
+            raise changed(path)
+        return FileByPath(self.open, found[0], path)
 
     def open(self, path: bytes) -> int:
         """Open a regular file for reading; the caller closes the descriptor.
@@ -147,9 +151,9 @@ class LocalContext:
         parent, name = _split(path)
         directory = self._open_passage(parent) if name not in _NO_NAMES else None
         if directory is None or self._excluded(path, directory=False):
-            raise ContextError(f'"{_shown(path)}" is not in the build context')
+            raise ContextError(f'"{shown(path)}" is not in the build context')
         try:
-            return _open_file(name, directory, path)
+            return open_file(name, directory, path)
         finally:
             os.close(directory)
 
@@ -158,7 +162,7 @@ class LocalContext:
         reason = self.ignore.reason(path) if self.ignore is not None else None
         if self.ignore is None or reason is None or self._lstat(path) is None:
             return ""
-        return f'{self.ignore.name} line {reason[0]} ("{reason[1]}") excludes it; add "!{_shown(path)}" below it'
+        return f'{self.ignore.name} line {reason[0]} ("{reason[1]}") excludes it; add "!{shown(path)}" below it'
 
     def _excluded(self, path: bytes, *, directory: bool) -> bool:
         if self.ignore is None:
@@ -169,18 +173,25 @@ class LocalContext:
         return not directory or not self.ignore.patterns.may_differ_below(cursor) or not any(self.walk(path))
 
     def _lstat(self, path: bytes) -> Entry | None:
+        found = self._stat(path)
+        return found[1] if found is not None else None
+
+    def _stat(self, path: bytes) -> tuple[os.stat_result, Entry | None] | None:
+        """Give what ``lstat`` says of a path, and the entry made of it; None where there is nothing."""
         if not path:
-            return _entry(path, os.fstat(self._root), self._root, b".")
+            info = os.fstat(self._root)
+            return info, _entry(path, info, self._root, b".")
         parent, name = _split(path)
         directory = self._open_passage(parent) if name not in _NO_NAMES else None
         if directory is None:
             return None
         try:
-            return _entry(path, os.stat(name, dir_fd=directory, follow_symlinks=False), directory, name)
+            info = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            return info, _entry(path, info, directory, name)
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         finally:
             os.close(directory)
 
@@ -195,7 +206,7 @@ class LocalContext:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            raise _unreadable(path, error) from error
+            raise unreadable(path, error) from error
         finally:
             os.close(directory)
 
@@ -208,7 +219,7 @@ class LocalContext:
             except (FileNotFoundError, NotADirectoryError):
                 following = None
             except OSError as error:
-                raise _unreadable(path, error) from error
+                raise unreadable(path, error) from error
             finally:
                 os.close(current)
             if following is None:
@@ -216,7 +227,7 @@ class LocalContext:
             current = following
         return current
 
-    def _walk(self, top: bytes, skip: Skip | None) -> Iterator[Change]:
+    def _walk(self, top: bytes, skip: Skip | None, look: _Look[_Found]) -> Iterator[_Found]:
         """Walk without looking at the ignore file; one descriptor and one list of names are held for each level."""
         levels: list[tuple[int, bytes, Iterator[tuple[bytes, os.DirEntry[str]]]]] = []
         first_names: dict[tuple[int, int], bytes] = {}
@@ -232,10 +243,10 @@ class LocalContext:
                     is_directory = found.is_dir(follow_symlinks=False)
                     if skip is not None and skip(path, is_directory):
                         continue
-                    change = _change(path, name, found, directory, first_names)
-                    if change is None:
+                    seen = look(path, name, found, directory, first_names)
+                    if seen is None:
                         continue
-                    yield change
+                    yield seen
                     if is_directory:
                         levels.append(_descend(path, name, directory))
                         break
@@ -252,41 +263,13 @@ def _split(path: bytes) -> tuple[bytes, bytes]:
     return parent, name
 
 
-def _shown(path: bytes) -> str:
-    return path.decode("utf-8", "replace") or "."
-
-
-def _unreadable(path: bytes, error: OSError) -> ContextError:
-    hint = f'make it readable, or exclude it: add "{_shown(path)}" to .dockerignore' if path else ""
-    return ContextError(f'cannot read "{_shown(path)}" of the build context: {error.strerror}', hint=hint)
-
-
-def _changed(path: bytes) -> ContextError:
-    return ContextError(
-        f'"{_shown(path)}" of the build context changed while it was read',
-        hint="let nothing write there while a build runs",
-    )
-
-
-def _open_file(name: bytes, directory: int, path: bytes) -> int:
-    """Open what must be a regular file."""
-    try:
-        descriptor = os.open(name, _FILE, dir_fd=directory)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise ContextError(f'"{_shown(path)}" of the build context is no regular file')
-    return descriptor
-
-
 def _scan(directory: int, path: bytes) -> list[tuple[bytes, os.DirEntry[str]]]:
     """List a directory in byte order."""
     try:
         with os.scandir(directory) as entries:
-            found = [(os.fsencode(entry.name), entry) for entry in entries]
+            found = [(entry.name.encode(*_NAMES), entry) for entry in entries]
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     found.sort(key=itemgetter(0))
     return found
 
@@ -296,7 +279,7 @@ def _descend(path: bytes, name: bytes, parent: int) -> tuple[int, bytes, Iterato
     try:
         descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     try:
         return descriptor, path + b"/", iter(_scan(descriptor, path))
     except BaseException:
@@ -306,19 +289,32 @@ def _descend(path: bytes, name: bytes, parent: int) -> tuple[int, bytes, Iterato
 
 def _entry(path: bytes, info: os.stat_result, directory: int, name: bytes) -> Entry | None:
     """Give the entry that the image gets: no owner, no extended attributes; None for a socket."""
-    mode = info.st_mode
+    mode, mtime = info.st_mode, info.st_mtime_ns // 1_000_000_000
+    if mode & _KIND == stat.S_IFREG:
+        return Entry(path, "file", mode & 0o7777, 0, 0, info.st_size, mtime)
     kind = kind_of(mode)
     if kind is None:
         return None
-    size = info.st_size if kind == "file" else 0
     linkname = b""
     major = minor = 0
     if kind == "symlink":
         linkname = os.readlink(name, dir_fd=directory)
     elif kind in {"character", "block"}:
         major, minor = os.major(info.st_rdev), os.minor(info.st_rdev)
-    mtime = info.st_mtime_ns // 1_000_000_000
-    return Entry(path, kind, mode & 0o7777, 0, 0, size, mtime, linkname, major, minor)
+    return Entry(path, kind, mode & 0o7777, 0, 0, 0, mtime, linkname, major, minor)
+
+
+def _stat(
+    path: bytes, name: bytes, found: os.DirEntry[str], directory: int, first_names: dict[tuple[int, int], bytes]
+) -> tuple[bytes, os.stat_result] | Change | None:
+    """Give what ``LocalContext.stats`` says of one name; None for a socket."""
+    try:
+        info = found.stat(follow_symlinks=False)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    if info.st_mode & _KIND == stat.S_IFREG and info.st_nlink == 1:
+        return path, info
+    return _change(path, name, found, directory, first_names)
 
 
 def _change(
@@ -329,7 +325,7 @@ def _change(
         info = found.stat(follow_symlinks=False)
         entry = _entry(path, info, directory, name)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     if entry is None:
         return None
     if entry.kind != "file":

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from builder.context.ignore import Cursor, Patterns
-    from layers.changeset.entry import Change
 
     Skip = Callable[[bytes, bool], bool]
     """Asked with a path and whether it is a directory; True leaves it out, and a directory with all that it holds."""
+
+_Found = TypeVar("_Found", bound=tuple[Any, ...])
 
 
 class Filter:
@@ -50,16 +51,20 @@ class Filter:
                 self._hidden.add(path)
         return False
 
-    def reveal(self, changes: Iterator[Change]) -> Iterator[Change]:
-        """Hold back the directories that are not wanted themselves until something wanted is found in them."""
-        held: list[Change] = []
-        for change in changes:
-            while held and not change.path.startswith(held[-1].path + b"/"):
+    def reveal(self, found: Iterator[_Found]) -> Iterator[_Found]:
+        """Hold back the directories that are not wanted themselves until something wanted is found in them.
+
+        Of what the walk gives, the path comes first.
+        """
+        held: list[_Found] = []
+        for each in found:
+            path: bytes = each[0]
+            while held and not path.startswith(held[-1][0] + b"/"):
                 held.pop()
-            if change.path in self._hidden:
-                self._hidden.remove(change.path)
-                held.append(change)
+            if path in self._hidden:
+                self._hidden.remove(path)
+                held.append(each)
                 continue
             yield from held
             held.clear()
-            yield change
+            yield each

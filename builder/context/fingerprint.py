@@ -16,9 +16,10 @@ from contextlib import suppress
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
-from builder.context.context import LocalFile
+from builder.context.localfile import LocalFile
 from builder.context.select import Selected
 from builder.errors import ContextError
+from layers.changeset.entry import Change
 from layers.frozen import frozen
 
 if TYPE_CHECKING:
@@ -26,17 +27,20 @@ if TYPE_CHECKING:
     from hashlib import _Hash
     from pathlib import Path
 
-    from layers.changeset.entry import Change, Content, Entry
+    from layers.changeset.entry import Content, Entry
 
 _COUNTER_TICK = 50_000_000
 """Nanoseconds in which two changes may bear one time: kernels count these in ticks of up to 10 ms."""
 _COARSE_TICK = 2_000_000_000
 """The same for file systems that keep whole seconds."""
 _READ = 1 << 20
+_BATCH = 1 << 16
 _SOURCE = b"\0source"
 
 _LENGTHS = struct.Struct("<III")
-_LOCAL = struct.Struct("<QQqqq")
+_IS_LOCAL = 0xFFFF_FFFF
+"""How the record of a file of this machine begins: others begin with the length of a path."""
+_LOCAL = struct.Struct("<IIIQQqqq")
 _ENTRY = struct.Struct("<IQQQII")
 _MAGIC = b"pybuild files 1\n"
 _COUNT = struct.Struct("<II")
@@ -171,10 +175,12 @@ def stat_digest(selection: Iterable[Selected]) -> Statted:
     """
     stats = _Stats()
     for selected in selection:
-        stats.total.update(_SOURCE)
-        for change in selected.walk():
-            assert change.entry is not None
-            stats.add(change, change.entry, _head(change.path, change.entry))
+        stats.begin()
+        for found in selected.stats():
+            if isinstance(found, Change):
+                stats.add(found)
+            else:
+                stats.add_file(*found)
     return stats.result()
 
 
@@ -191,7 +197,7 @@ def content_digest(selection: Iterable[Selected], memo: Memo) -> bytes:
     stats = _Stats()
     for selected in selection:
         total.update(_SOURCE)
-        stats.total.update(_SOURCE)
+        stats.begin()
         for change in selected.walk():
             entry = change.entry
             assert entry is not None
@@ -236,7 +242,7 @@ class Noted(Selected):
             return None
         total, stats = hashlib.sha256(), _Stats(self.started)
         total.update(_SOURCE)
-        stats.total.update(_SOURCE)
+        stats.begin()
         for change, found in zip(self.noted, entries, strict=True):
             entry = change.entry
             if entry is None or entry.kind != found.kind or entry.size != found.size:
@@ -244,15 +250,14 @@ class Noted(Selected):
             _add(total, stats, change, entry)
             if change.open is not None:
                 total.update(found.digest)
-                if isinstance(change.open, LocalFile) and _is_settled(change.open.info, self.started):
+                if isinstance(change.open, LocalFile) and _is_settled(change.open.info.st_ctime_ns, self.started):
                     memo.remember_file(change.open.info, found.digest)
         return _remembered(total, stats, memo)
 
 
 def _add(total: _Hash, stats: _Stats, change: Change, entry: Entry) -> None:
-    head = _head(change.path, entry)
-    stats.add(change, entry, head)
-    total.update(head)
+    stats.add(change)
+    total.update(_head(change.path, entry))
     if entry.xattrs:
         total.update(_xattrs(entry))
 
@@ -268,28 +273,48 @@ class _Stats:
     """A stat digest in the making."""
 
     def __init__(self, started: int | None = None) -> None:
-        self.total = hashlib.sha256()
         self.started = time.time_ns() if started is None else started
+        self._total = hashlib.sha256()
+        self._records = bytearray()
         self._settled = True
 
-    def add(self, change: Change, entry: Entry, head: bytes) -> None:
-        self.total.update(head)
-        found = change.open
+    def begin(self) -> None:
+        """Note that another source begins."""
+        self._total.update(self._records)
+        self._records = bytearray(_SOURCE)
+
+    def add_file(self, path: bytes, info: os.stat_result) -> None:
+        """Take a file of this machine."""
+        changed = info.st_ctime_ns
+        times = info.st_mtime_ns, changed
+        self._records += _LOCAL.pack(_IS_LOCAL, len(path), info.st_mode, info.st_dev, info.st_ino, info.st_size, *times)
+        self._records += path
+        if changed > self.started - _COARSE_TICK and self._settled:
+            self._settled = _is_settled(changed, self.started)
+        if len(self._records) > _BATCH:
+            self._total.update(self._records)
+            self._records.clear()
+
+    def add(self, change: Change) -> None:
+        """Take what a walk gave."""
+        entry, found = change.entry, change.open
+        assert entry is not None
         if isinstance(found, LocalFile):
-            info = found.info
-            self.total.update(_LOCAL.pack(info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
-            self._settled = self._settled and _is_settled(info, self.started)
-        elif found is not None:
-            self.total.update(entry.digest)
+            self.add_file(change.path, found.info)
+            return
+        self._records += _head(change.path, entry)
+        if found is not None:
+            self._records += entry.digest
             self._settled = self._settled and bool(entry.digest)
 
     def result(self) -> Statted:
-        return Statted(self.total.digest(), self._settled)
+        self._total.update(self._records)
+        self._records.clear()
+        return Statted(self._total.digest(), self._settled)
 
 
-def _is_settled(info: os.stat_result, now: int) -> bool:
-    """Tell whether a change from ``now`` on is bound to show in the times; both times, since tools set mtime freely."""
-    ctime = info.st_ctime_ns
+def _is_settled(ctime: int, now: int) -> bool:
+    """Tell whether a change from ``now`` on is bound to show in the times; not in mtime, which tools set freely."""
     return ctime + (_COARSE_TICK if ctime % 1_000_000_000 == 0 else _COUNTER_TICK) < now
 
 
@@ -314,7 +339,7 @@ def _file_digest(found: Callable[[], int | Content], entry: Entry, memo: Memo, n
     known = memo.file(found.info)
     if known is None:
         known = _hash(found(), entry)
-        if _is_settled(found.info, now):
+        if _is_settled(found.info.st_ctime_ns, now):
             memo.remember_file(found.info, known)
     return known
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder.context.context import LocalContext, LocalFile, ignore_file_for
+from builder.context.context import LocalContext, ignore_file_for
 from builder.context.ignore import Ignore
+from builder.context.localfile import LocalFile
 from builder.errors import ContextError
 from tests.builder.context.files import content, make, paths
 

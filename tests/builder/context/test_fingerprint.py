@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 import os
@@ -11,6 +12,7 @@ import pytest
 from builder.context import fingerprint as module
 from builder.context.context import LocalContext
 from builder.context.fingerprint import Memo, Noted, content_digest, fingerprint, stat_digest
+from builder.context.ignore import Ignore
 from builder.context.select import select
 from builder.errors import ContextError
 from layers.changeset.write import write_layer
@@ -99,6 +101,49 @@ def test_a_memo_saves_reading(tmp_path: Path) -> None:
 
         assert first == loaded.selection(stat_digest(selection).digest)
         assert first == fingerprint(selection, loaded).content == content_digest(selection, loaded)
+
+
+def test_files_named_alone_are_remembered_too(tmp_path: Path) -> None:
+    root = make(tmp_path / "ctx", "a", "d/b")
+    settle(root)
+    memo = Memo()
+    with LocalContext(root) as context:
+        selection = select(context, ["a", "d/b"])
+        found = fingerprint(selection, memo)
+
+        assert found.content == memo.selection(stat_digest(selection).digest)
+        assert [memo.file(os.stat(root / name)) for name in ("a", "d/b")] == [
+            hashlib.sha256(name.encode()).digest() for name in ("a", "d/b")
+        ]
+
+
+def test_a_file_that_changed_since_it_was_looked_up_is_an_error(tmp_path: Path) -> None:
+    """What is remembered of it would be that of another file."""
+    root = make(tmp_path / "ctx", "a")
+    with LocalContext(root) as context:
+        selection = select(context, ["a"])
+        (root / "a").write_text("longer than before")
+
+        with pytest.raises(ContextError, match='"a" of the build context changed while it was read'):
+            content_digest(selection, Memo())
+
+
+@pytest.mark.parametrize("exclude", [(), ("d/*",)])
+def test_what_lstat_tells_is_the_same_whether_contents_are_read_with_it_or_not(
+    tmp_path: Path, exclude: tuple[str, ...]
+) -> None:
+    """What the one walk remembers a selection by, the other has to find it by."""
+    root = make(tmp_path / "ctx", "a", "d/b", "d/e/c", "l -> a", "z")
+    os.link(root / "a", root / "d/again")
+    os.mkfifo(root / "pipe")
+    settle(root)
+    memo = Memo()
+    with LocalContext(root, Ignore.parse(b"z", ".dockerignore")) as context:
+        for sources in (["."], ["a", "d"], ["l"], ["d/e/c"]):
+            selection = select(context, sources, exclude=exclude)
+            read = content_digest(selection, memo)
+
+            assert read == memo.selection(stat_digest(selection).digest)
 
 
 def test_one_changed_file_is_read_again(tmp_path: Path) -> None:
