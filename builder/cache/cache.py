@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from layers.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from builder.cache.key import CacheKey
     from layers.digest import Digest
@@ -33,11 +33,18 @@ class Cache(Protocol):
     def get(self, key: CacheKey) -> Record | None:
         """Give what was put under this key; None where nothing was, or it cannot be read."""
 
-    def put(self, key: CacheKey, record: Record, action: CacheKey | None = None) -> None:
-        """Remember a record, in place of an older one, and that there is one of ``action``."""
+    def put(self, key: CacheKey, record: Record, action: CacheKey | None = None, form: CacheKey | None = None) -> None:
+        """Remember a record, in place of an older one, that there is one of ``action``, and its layer by ``form``."""
 
     def may_have(self, action: CacheKey) -> bool:
         """Tell whether there may be a record of an action, whatever files it was of; no is sure, yes is not.
 
         An action is a step without the content of its files: where there is no record, no key need be found out.
+        """
+
+    def of_form(self, form: CacheKey) -> Sequence[Digest]:
+        """Give the blobs of the last few layers that steps of a form have made, the newest first.
+
+        A form is what is written of a step, whatever it lies on and whatever its files are: layers of one form have
+        much in common.
         """

@@ -15,10 +15,13 @@ from layers.mediatype import layer_compression
 from layers.model import Descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from builder.cache.key import CacheKey
+
+_KEPT_OF_A_FORM = 4
+"""Layers: several projects on a machine may have a step that reads the same."""
 
 
 @frozen
@@ -34,27 +37,30 @@ class LocalCache:
         except (OSError, InvalidError):
             return None
 
-    def put(self, key: CacheKey, record: Record, action: CacheKey | None = None) -> None:
+    def put(self, key: CacheKey, record: Record, action: CacheKey | None = None, form: CacheKey | None = None) -> None:
         """Remember a record: written aside and renamed, so that no reader sees half of it."""
-        self.directory.mkdir(parents=True, exist_ok=True)
         if action is not None:
-            self._action(action).parent.mkdir(exist_ok=True)
-            self._action(action).touch()
-        descriptor, name = tempfile.mkstemp(dir=self.directory, prefix=".tmp-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(_write(record))
-            os.rename(name, self.directory / str(key))
-        except BaseException:
-            os.unlink(name)
-            raise
+            self._beside("actions", action).parent.mkdir(parents=True, exist_ok=True)
+            self._beside("actions", action).touch()
+        if form is not None:
+            newest = dict.fromkeys([*(blob.digest for blob in record.blobs.values()), *self.of_form(form)])
+            lines = [f"{digest}\n" for digest in [*newest][:_KEPT_OF_A_FORM]]
+            _write_aside(self._beside("forms", form), "".join(lines).encode())
+        _write_aside(self.directory / str(key), _write(record))
 
     def may_have(self, action: CacheKey) -> bool:
         """Tell whether a record of this action was ever put."""
-        return self._action(action).exists()
+        return self._beside("actions", action).exists()
 
-    def _action(self, action: CacheKey) -> Path:
-        return self.directory.with_name("actions") / str(action)
+    def of_form(self, form: CacheKey) -> Sequence[Digest]:
+        """Give the blobs of the last few layers of a form, the newest first; they may be gone."""
+        try:
+            return [Digest.parse(line) for line in self._beside("forms", form).read_text("ascii").split()]
+        except (OSError, ValueError, InvalidError):
+            return []
+
+    def _beside(self, name: str, key: CacheKey) -> Path:
+        return self.directory.with_name(name) / str(key)
 
     def records(self) -> Iterator[tuple[Path, Record]]:
         """Give every readable record and its file, in no order."""
@@ -83,13 +89,29 @@ class WriteOnlyCache:
         """Find nothing."""
         return None
 
-    def put(self, key: CacheKey, record: Record, action: CacheKey | None = None) -> None:
+    def put(self, key: CacheKey, record: Record, action: CacheKey | None = None, form: CacheKey | None = None) -> None:
         """Remember a record."""
-        self.cache.put(key, record, action)
+        self.cache.put(key, record, action, form)
 
     def may_have(self, action: CacheKey) -> bool:  # noqa: ARG002 - the protocol's
         """Say no: nothing will be found."""
         return False
+
+    def of_form(self, form: CacheKey) -> Sequence[Digest]:  # noqa: ARG002 - the protocol's
+        """Find nothing: every file is to be read."""
+        return []
+
+
+def _write_aside(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        os.rename(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 def _read(content: bytes) -> Record:

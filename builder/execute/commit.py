@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from builder.execute.state import BuildState
     from layers.changeset.entry import Change
     from layers.changeset.index import LayerIndex
+    from layers.changeset.known import KnownBlocks
 
     Keyed = Callable[[LayerIndex], CacheKey | None]
     """Gives the key of a layer that has been written, by what it holds; None where it shall not be remembered."""
@@ -34,6 +35,8 @@ def commit(
     key: CacheKey | Keyed | None,
     *,
     action: CacheKey | None = None,
+    form: CacheKey | None = None,
+    known: KnownBlocks | None = None,
 ) -> BuildState:
     """Write changes as a layer, in the order in which they come, and give the state with it.
 
@@ -44,6 +47,8 @@ def commit(
         created_by: the step in the history's words.
         key: under which the layer is remembered, or what finds it out; None for a step that no other build can have.
         action: the step whatever the content of its files; see :meth:`Cache.may_have`.
+        form: the step whatever it lies on as well; see :meth:`Cache.of_form`.
+        known: blocks of earlier layers that may be copied.
     """
     settings = site.settings
     created = rfc3339(site.now())
@@ -54,6 +59,7 @@ def commit(
             settings.compression,
             level=settings.level,
             clamp_mtime=settings.epoch if settings.rewrite_timestamp else None,
+            known=known,
         )
         blob.commit(written.digest, written.size)
     site.trees.keep(written.digest, written.diff_id, written.index)
@@ -61,7 +67,7 @@ def commit(
     found = key(written.index) if callable(key) else key
     if found is not None:
         record = Record(written.diff_id, created, {settings.compression: descriptor})
-        site.cache.put(_kept_under(site, found), record, action)
+        site.cache.put(_kept_under(site, found), record, action, form)
     return with_layer(state, site.layout.layer(descriptor, written.diff_id), created_by, created)
 
 

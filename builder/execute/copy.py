@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builder.cache.key import cache_key
 from builder.context.context import LocalContext
 from builder.context.fingerprint import Fingerprint, Noted, fingerprint, stat_digest
+from builder.context.localfile import LocalFile
 from builder.context.select import select
 from builder.errors import BuildError, StepError
 from builder.execute.chmod import Chmod
 from builder.execute.commit import commit, recall
 from builder.execute.owner import owner_of
-from builder.execute.place import Destination, Placement, merge, parents, place, target_of
-from layers.changeset.entry import Change, Entry
+from builder.execute.place import Destination, Placement, join, merge, parents, place, target_of
+from layers.changeset.entry import Change, Entry, Lasting
 from layers.changeset.tree import Tree
 from layers.frozen import frozen
 
@@ -104,7 +106,15 @@ def unchanged(selected: Sequence[Selected], seen: bytes) -> bool:
 
 def key_of(kind: str, state: BuildState, instruction: Copy | Add, content: Sequence[object]) -> CacheKey:
     """Give the key of a COPY or ADD; ``content`` is what is known of the files."""
-    meaning = {
+    meaning = _meaning(instruction, state) | {"content": list(content)}
+    # A copied tree with --link is the same on every base, unless names of users are looked up there.
+    free = instruction.link and (not instruction.chown or instruction.chown.replace(":", "").isdecimal())
+    return cache_key(kind, None if free else state.chain, meaning)
+
+
+def _meaning(instruction: Copy | Add, state: BuildState) -> dict[str, Any]:
+    """Give what is written of a COPY or ADD, but for where its files come from."""
+    return {
         "destination": instruction.destination,
         "cwd": "" if instruction.destination.startswith("/") else state.working_dir,
         "chown": instruction.chown,
@@ -112,11 +122,7 @@ def key_of(kind: str, state: BuildState, instruction: Copy | Add, content: Seque
         "link": instruction.link,
         "names": [each.rstrip("/").rpartition("/")[2] for each in instruction.sources],
         "heredocs": [[heredoc.name, heredoc.body] for heredoc in instruction.heredocs],
-        "content": list(content),
     }
-    # A copied tree with --link is the same on every base, unless names of users are looked up there.
-    free = instruction.link and (not instruction.chown or instruction.chown.replace(":", "").isdecimal())
-    return cache_key(kind, None if free else state.chain, meaning)
 
 
 def created_by(name: str, instruction: Copy | Add, flags: Sequence[str] = ()) -> str:
@@ -170,7 +176,25 @@ def _copy_once(
         return _key(state, instruction, content) if content is not None else None
 
     changes = place(placement, prepared.files, [noted])
-    return commit(site, state, changes, prepared.created_by, key, action=prepared.action)
+    form = cache_key("form of a COPY", None, _meaning(instruction, state))
+    with site.trees.known_blocks(site.cache.of_form(form)) as known:
+        if known:
+            changes = _recalled(site, prepared.files, noted.path, changes)
+        return commit(site, state, changes, prepared.created_by, key, action=prepared.action, form=form, known=known)
+
+
+def _recalled(site: Site, files: Files, top: bytes, changes: Iterator[Change]) -> Iterator[Change]:
+    """Give changes with the digests of files that look as they did when they were read, to be read only if need be."""
+    for change in changes:
+        path, entry, found = change
+        if isinstance(found, LocalFile) and entry is not None:
+            with site.memo_lock:
+                digest = site.memo.file(found.info)
+            if digest is not None:
+                again = Lasting(functools.partial(files.open, join(top, found.path)))
+                yield Change(path, entry._replace(digest=digest), again)
+                continue
+        yield change
 
 
 def placement_of(site: Site, state: BuildState, instruction: Copy | Add) -> Placement:

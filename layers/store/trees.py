@@ -6,6 +6,8 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, BinaryIO, cast
 
+from layers.changeset.index import read_blocks
+from layers.changeset.known import KnownBlocks
 from layers.changeset.tree import Tree, dump_index, index_layer, load_index
 from layers.compression import open_reader
 from layers.config import chain_ids
@@ -15,10 +17,11 @@ from layers.mediatype import layer_compression
 from layers.store.pieces import read_files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from layers.changeset.entry import Change
     from layers.changeset.tree import LayerIndex
+    from layers.compression import Block
     from layers.image import Layer
     from layers.store.layout import Layout
 
@@ -103,6 +106,18 @@ class Trees:
         """
         blob, compression = layer.descriptor.digest, layer_compression(layer.descriptor.media_type)
         return read_files(self._layout.blobs.path(blob), compression, self.index(layer), paths)
+
+    def known_blocks(self, blobs: Iterable[Digest]) -> KnownBlocks:
+        """Give the blocks of these layers to be copied, as many of them as are here; a context manager."""
+        return KnownBlocks((self._layout.blobs.path(blob), self._blocks(blob)) for blob in blobs)
+
+    def _blocks(self, blob: Digest) -> Sequence[Block]:
+        try:
+            with self._layout.side(blob, _KIND).open("rb") as file:
+                file.readline()  # the diff_id
+                return read_blocks(file)
+        except (OSError, InvalidError):  # not kept, or damaged
+            return ()
 
     def contents(self, layer: Layer) -> Mapping[bytes, bytes]:
         """Give the files whose contents the index of a layer has."""

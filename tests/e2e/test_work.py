@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layers.reference import Reference
+from layers.store.layout import Layout
 from tests.support.counting import count
 
 if TYPE_CHECKING:
@@ -67,16 +69,73 @@ def test_a_build_in_which_nothing_changed_reads_no_file_and_writes_little(based:
     assert 0 == work.forks
 
 
-def test_one_changed_file_is_looked_into_alone_to_find_the_key(based: Pybuild, write: Write) -> None:
-    """All others are read once, for the layer."""
+def test_one_changed_file_is_read_with_its_neighbours_alone(based: Pybuild, write: Write) -> None:
+    """The other blocks of the layer are copied, and their files not opened: once for the key, once for the layer."""
     context, names = tree(write)
     based("build", "-q", "-t", "app", context)
-    (context / "src/d7/work-150.txt").write_text("changed")
+    nothing = nothing_done(based, write)
+    (context / "src/d7/work-150.txt").write_text("changed" * 1000)
 
     work = count(based, "build", "-q", "-t", "app", context)
 
-    assert work.opened_of(names) <= FILES + 1
-    assert work.opened_of(names - {"work-150.txt"}) <= FILES - 1
+    assert work.opened_of(names) <= FILES // 4
+    assert 2 == work.opened_of({"work-150.txt"})
+    # The compressed blocks are read, and of the files those beside the changed one.
+    assert work.read - nothing.read < 0.5 * FILES * SIZE
+
+
+def test_a_copy_onto_another_base_reads_no_file(based: Pybuild, write: Write) -> None:
+    """Its files are known by their stats, and its blocks by them."""
+    context, names = tree(write)
+    based("build", "-q", "-t", "app", context)
+    (context / "Dockerfile").write_text("FROM busybox\nWORKDIR /new\nCOPY src /src/\n")
+
+    work = count(based, "build", "-q", "-t", "app", context)
+
+    assert 0 == work.opened_of(names)
+
+
+def test_without_cache_every_file_is_read(based: Pybuild, write: Write) -> None:
+    context, names = tree(write)
+    based("build", "-q", "-t", "app", context)
+
+    work = count(based, "build", "-q", "--no-cache", "-t", "app", context)
+
+    assert FILES == work.opened_of(names)
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "options"),
+    [
+        (COPY, []),
+        ("FROM busybox\nCOPY --chown=7:8 --chmod=640 src /src/\n", []),
+        ("FROM busybox\nCOPY --link --parents src /copied/\n", []),
+        (COPY, ["--build-arg", "SOURCE_DATE_EPOCH=1400000000", "-o", "type=image,rewrite-timestamp=true"]),
+        (COPY, ["-o", "type=image,compression=zstd"]),
+        (COPY, ["-o", "type=image,compression=uncompressed"]),
+    ],
+    ids=["plain", "owner", "link", "epoch", "zstd", "uncompressed"],
+)
+def test_a_layer_with_copied_blocks_is_the_one_of_a_fresh_store(
+    based: Pybuild, write: Write, dockerfile: str, options: list[str]
+) -> None:
+    """Whatever else is written into its headers."""
+    context, names = tree(write, dockerfile)
+    based("build", "-q", *options, "-t", "app", context)
+    (context / "src/d7/work-150.txt").write_text("changed" * 1000)
+    (context / "src/d9/work-199.txt").unlink()
+
+    work = count(based, "build", "-q", *options, "-t", "warm", context)
+    based("build", "-q", "--no-cache", *options, "-t", "cold", context)
+
+    assert work.opened_of(names) <= FILES // 4
+    assert layers_of(based, "cold") == layers_of(based, "warm")
+
+
+def layers_of(pybuild: Pybuild, image: str) -> list[str]:
+    """Give the digests of an image's blobs and of their contents."""
+    layers = Layout.open(pybuild.store, create=False).image(Reference.parse(image)).layers
+    return [f"{layer.descriptor.digest} {layer.diff_id}" for layer in layers]
 
 
 def test_an_ignored_directory_costs_nothing(based: Pybuild, write: Write) -> None:

@@ -80,3 +80,26 @@ def test_an_action_is_known_once_it_has_a_record(tmp_path: Path) -> None:
     assert cache.may_have(action)
     assert not WriteOnlyCache(cache).may_have(action)
     assert [RECORD] == [record for _, record in cache.records()]
+
+
+def test_layers_of_a_form_are_known_newest_first_and_not_many(tmp_path: Path) -> None:
+    cache, form = LocalCache(tmp_path / "steps"), cache_key("form", None, {})
+    assert [] == cache.of_form(form)
+    digests = [Digest.of(b"%d" % number) for number in range(6)]
+    for digest in [*digests, digests[3]]:
+        cache.put(
+            KEY, Record(RECORD.diff_id, RECORD.created, {"gzip": Descriptor(OCI_LAYER_GZIP, digest, 1)}), None, form
+        )
+
+    assert [digests[3], digests[5], digests[4], digests[2]] == cache.of_form(form)
+    assert [] == cache.of_form(KEY)
+    assert [] == WriteOnlyCache(cache).of_form(form)
+
+
+def test_a_damaged_list_of_layers_is_as_good_as_none(tmp_path: Path) -> None:
+    cache, form = LocalCache(tmp_path / "steps"), cache_key("form", None, {})
+    cache.put(KEY, RECORD, None, form)
+    for damaged in (b"", b"sha256:0", b"\xff", b"../../etc/passwd"):
+        (tmp_path / "forms" / str(form)).write_bytes(damaged)
+
+        assert [] == cache.of_form(form)
