@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 from layers.changeset.entry import Lasting
 from layers.changeset.header import END, padding
 from layers.changeset.index import EMPTY, KEPT, KEPT_SIZE
+from layers.changeset.search import Place
 from layers.errors import ChangesetError
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from layers.changeset.entry import Content, Entry
     from layers.changeset.known import KnownBlocks
+    from layers.changeset.search import Search
     from layers.compression import BlockWriter, Compressed
 
     Open = Callable[[], int | Content]
@@ -39,13 +41,14 @@ LARGE = 1024 * 1024
 class Packer:
     """Takes headers and contents in their order and writes them in blocks, known ones without reading their files."""
 
-    def __init__(self, blocks: BlockWriter, known: KnownBlocks | None) -> None:
+    def __init__(self, blocks: BlockWriter, known: KnownBlocks | None, search: Search | None = None) -> None:
         self.entries: list[Entry] = []
         """All that were added, with the digests of files."""
         self.contents: dict[bytes, bytes] = {}
         """By path: what an index keeps of small files."""
         self._blocks = blocks
-        self._known = known
+        self._known = None if search else known  # what is copied is not read, and so not looked at
+        self._search = search
         self._salt = blocks.name.encode() + b"\x00"
         self._keys: list[bytes] = []
         self._heads: list[bytes] = []
@@ -146,9 +149,24 @@ class Packer:
             self._put(end)
             room, self._room = self._room, None
             assert room is not None
+            if self._search is not None:
+                self._look(self._search, room, count)
             self._blocks.put(room, self._at)
         self._keys.append(key)
         self._begin()
+
+    def _look(self, search: Search, room: memoryview, count: int) -> None:
+        """Look at the entries that were added last, and at those contents that are in the room."""
+        entries = self.entries[len(self.entries) - count :]
+        search.look_at_entries(entries)
+        places: list[Place] = []
+        at = 0
+        for head, entry in zip(self._heads, entries, strict=True):
+            at += len(head)
+            if 0 < entry.size <= LARGE:
+                places.append(Place(at, at + entry.size, entry.path))
+                at += entry.size + -entry.size % 512
+        search.look_at_block(room[: self._at], places)
 
     def _key(self, count: int, end: bytes) -> bytes:
         """Give the key of the entries that were added last; the digest of a large file is in its own blocks' keys."""
@@ -199,6 +217,8 @@ class Packer:
                     _fail_changed(entry)
                 if hashed is not None:
                     hashed.update(room[:size])
+                if self._search is not None:
+                    self._search.look_at_piece(entry.path, room[:size], first=not at)
                 if at >= done:
                     pad = padding(size) if at + size == entry.size else b""
                     room[size : size + len(pad)] = pad
