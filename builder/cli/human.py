@@ -6,7 +6,7 @@ import datetime as dt
 import re
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgtp]?)i?b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d{1,18}(?:\.\d{1,18})?) ?([kmgtp]?)i?b?", re.IGNORECASE)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d|w)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _NEVER = "0001-01-01 00:00:00 +0000 UTC"
@@ -59,27 +59,27 @@ def duration(length: dt.timedelta) -> str:
 
 
 def parse_time(text: str | None) -> dt.datetime | None:
-    """Read a time of RFC 3339; None where there is none, or the one that Go writes for none."""
+    """Read a time of RFC 3339, and give it in UTC; None where there is none, or the one that Go writes for none."""
     if not text:
         return None
     try:
         moment = dt.datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-    except ValueError:
+        moment = moment.astimezone(dt.UTC) if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
+    except (ValueError, OverflowError):  # the last hours of the year 9999 have no time in UTC
         return None
-    moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=dt.UTC)
     return moment if moment.year > 1 else None
 
 
 def created_at(text: str | None) -> str:
     """Give a time as Go prints one: ``2026-11-23 16:34:42 +0000 UTC``."""
     moment = parse_time(text)
-    return f"{moment.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} +0000 UTC" if moment else _NEVER
+    return f"{moment:%Y-%m-%d %H:%M:%S} +0000 UTC" if moment else _NEVER
 
 
 def rfc3339(text: str | None) -> str:
     """Give a time in whole seconds of UTC: ``2026-11-23T16:34:42Z``."""
     moment = parse_time(text)
-    return f"{moment.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else "N/A"
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "N/A"
 
 
 def point_in_time(text: str, now: dt.datetime | None = None) -> dt.datetime | None:

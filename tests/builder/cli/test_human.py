@@ -62,7 +62,7 @@ def test_times_are_read_and_shown() -> None:
     assert "2026-01-31T10:59:59Z" == rfc3339(text)
 
 
-@pytest.mark.parametrize("text", [None, "", "never", "0001-01-01T00:00:00Z"])
+@pytest.mark.parametrize("text", [None, "", "never", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00"])
 def test_a_time_that_nobody_knows_is_not_available(text: str | None) -> None:
     assert (None, "N/A", "N/A") == (parse_time(text), ago(text), rfc3339(text))
     assert "0001-01-01 00:00:00 +0000 UTC" == created_at(text)
@@ -88,7 +88,16 @@ def test_a_point_in_time_is_absolute_or_long_ago(text: str, expected: dt.datetim
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("0", 0), ("12", 12), ("1k", 1024), ("512MB", 512 << 20), ("1.5 GiB", 3 << 29), ("x", None), ("-1", None)],
+    [
+        ("0", 0),
+        ("12", 12),
+        ("1k", 1024),
+        ("512MB", 512 << 20),
+        ("1.5 GiB", 3 << 29),
+        ("x", None),
+        ("-1", None),
+        ("9" * 400, None),
+    ],
 )
 def test_a_size_that_somebody_writes_is_in_powers_of_1024(text: str, expected: int | None) -> None:
     assert expected == parse_size(text)
