@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Template", "TemplateError"]
 
+_MAX_ROUNDS = 100_000
+"""``{{range}}`` also takes a number, and loops stand in one another."""
+
 
 class _Break(Exception):  # noqa: N818 - a way out of a loop
     pass
@@ -76,6 +79,8 @@ class Template:
 class _Run:
     variables: dict[str, Any]
     out: list[str] = field(default_factory=list)
+    rounds: int = 0
+    """Of all loops together."""
 
     def all(self, nodes: Sequence[Node], dot: Any) -> None:
         """Carry out nodes; variables that they declare end with them."""
@@ -117,13 +122,16 @@ class _Run:
         elif isinstance(value, list | tuple):
             pairs = list(enumerate(value))
         elif isinstance(value, int) and not isinstance(value, bool):
-            pairs = [(i, i) for i in range(value)]
+            pairs = [(i, i) for i in range(min(value, _MAX_ROUNDS + 1))]
         elif value is None:
             pairs = []
         else:
             raise TemplateError(f"range can't iterate over {shown(value)}")
         outer = dict(self.variables)
         for key, each in pairs:
+            self.rounds += 1
+            if self.rounds > _MAX_ROUNDS:
+                raise TemplateError(f"the template's loops have more than {_MAX_ROUNDS} rounds")
             if names:
                 self.variables[names[-1]] = each
             if len(names) == 2:

@@ -120,6 +120,8 @@ def test_a_template_that_is_none_is_refused(text: str) -> None:
         "{{and}}",
         "{{upper 3}}",
         '{{printf "%99999999d" 1}}',
+        "{{range 9999999999999999999999}}{{end}}",
+        "{{range 1000}}{{range 1000}}{{end}}{{end}}",
     ],
 )
 def test_a_template_that_does_not_fit_the_value_is_an_error(text: str) -> None:
