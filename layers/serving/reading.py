@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from layers.serving.messages import Request
     from layers.store.layout import Layout
 
+_NEVER = re.compile(r"\bq=0(?:\.0*)?\s*(?:;|$)")
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{0,18})|-([0-9]{1,18}))")
 
 
@@ -146,13 +147,9 @@ def _is_known(request: Request, digest: Digest) -> bool:
 
 def _accepted(media_type: str, accepts: Sequence[str]) -> bool:
     """Tell whether a client takes a type: one that says nothing, or only that it is JSON, takes all."""
-    known = []
-    for each in ",".join(accepts).split(","):
-        kind, _, parameters = each.partition(";")
-        if not re.search(r"\bq=0(?:\.0*)?\s*(?:;|$)", parameters):
-            known.append(kind.strip().lower())
-    known = [each for each in known if each]
-    return not known or any(each in {media_type, "*/*", "application/*", "application/json"} for each in known)
+    given = [each.partition(";") for each in ",".join(accepts).split(",") if each.strip()]
+    known = {kind.strip().lower() for kind, _, parameters in given if not _NEVER.search(parameters)}
+    return not given or not known.isdisjoint({media_type, "*/*", "application/*", "application/json"})
 
 
 def _range(request: Request, digest: Digest, size: int) -> tuple[int, int]:

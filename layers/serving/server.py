@@ -35,8 +35,6 @@ _SLICE = 1 << 20
 _DRAINED = 16 << 20
 """Bytes of a refused body that are read over, so that the client gets to read why."""
 _MAX_REQUEST_LINE = 8192
-_TICK = 0.25
-"""Seconds between two looks at the deadlines."""
 _ENDING = 10.0
 """Seconds that requests at work are given when the server ends."""
 _ALWAYS = {
@@ -83,7 +81,7 @@ class Server:
 
     def run(self) -> None:
         """Answer requests until :meth:`stop` is called by another thread, or an exception ends this one."""
-        self._listener.serve_forever(_TICK)
+        self._listener.serve_forever(self._listener.settings.tick)
 
     def stop(self) -> None:
         """Let :meth:`run` return."""

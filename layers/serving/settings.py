@@ -29,3 +29,5 @@ class Settings:
     """Seconds that a push waits for a prune to end."""
     lease: float = 120.0
     """Seconds after the last sign of a push for which blobs that have no name yet are kept from a prune."""
+    tick: float = 0.25
+    """Seconds between two looks at whose time is over."""
