@@ -51,6 +51,14 @@ def build(
     build_contexts: opt.BuildContexts = None,
     shm_size: opt.ShmSize = "",
     ulimits: opt.Ulimits = None,
+    cgroup_parent: opt.CgroupParent = "",
+    memory: opt.Memory = "",
+    memory_swap: opt.MemorySwap = "",
+    cpu_shares: opt.CpuShares = 0,
+    cpu_quota: opt.CpuQuota = 0,
+    cpu_period: opt.CpuPeriod = 0,
+    cpuset_cpus: opt.CpusetCpus = "",
+    cpuset_mems: opt.CpusetMems = "",
     allow: opt.Allow = None,
     no_cache_filters: opt.NoCacheFilters = None,
     isolation: common.IsolationMode = "auto",
@@ -68,13 +76,14 @@ def build(
     """
     several = (tags, build_args, labels, annotations, add_hosts, outputs)
     names, arguments, pairs, notes, hosts, specs = (tuple(each or ()) for each in several)
+    more = (secrets, agents, build_contexts, ulimits, allow, no_cache_filters)
+    private, sockets, named, bounds, allowed, fresh = (tuple(each or ()) for each in more)
     options = opt.Options(
         context, file, names, arguments, target, pairs, notes, no_cache, pull, platform, network, hosts,
         quiet, progress, iidfile, metadata_file, load, push, specs, common.way(isolation, runtime), root,
-        secrets=tuple(secrets or ()), agents=tuple(agents or ()), build_contexts=tuple(build_contexts or ()),
-        shm_size=shm_size, ulimits=tuple(ulimits or ()), allow=tuple(allow or ()),
-        no_cache_filters=tuple(no_cache_filters or ()), debug=debug, keep_failed=keep_failed,
-        profile=profile,
+        secrets=private, agents=sockets, build_contexts=named, shm_size=shm_size, ulimits=bounds, allow=allowed,
+        no_cache_filters=fresh, debug=debug, keep_failed=keep_failed, profile=profile,
+        limits=(cgroup_parent, memory, memory_swap, cpu_shares, cpu_quota, cpu_period, cpuset_cpus, cpuset_mems),
     )  # fmt: skip
     if check or format or call != "build":
         sys.exit(_ask(options, call, format, check=check))

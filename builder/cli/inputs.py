@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from builder.errors import BuildError
 from builder.execute.secrets import Secret
+from builder.runtime.cgroups import Resources
 from builder.runtime.runtime import Limit
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _ANNOTATION_LEVEL = re.compile(r"(manifest|index|manifest-descriptor|index-descriptor)(?:\[[^\]]*\])?:(.*)", re.DOTALL)
 _SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,6})?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_CPUSET = re.compile(r"\d{1,5}(-\d{1,5})?(,\d{1,5}(-\d{1,5})?)*")
+_LEAST_MEMORY = 6 << 20
 _LIMITS = frozenset(
     {
         "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
@@ -162,6 +165,35 @@ def limits(values: Sequence[str]) -> tuple[Limit, ...]:
             raise BuildError(f"invalid --ulimit {value!r}: the soft limit is above the hard one")
         found[name] = Limit(name, soft, hard)
     return tuple(found.values())
+
+
+def resources(
+    parent: str, memory: str, swap: str, shares: int, quota: int, period: int, cpus: str, mems: str
+) -> Resources:
+    """Read what all processes of a step together may take, option by option as Docker has them.
+
+    Raises:
+        BuildError: a value that no control group can have, or swap without memory.
+    """
+    bytes_, total = size(memory, "--memory"), -1 if swap == "-1" else size(swap, "--memory-swap")
+    if 0 < bytes_ < _LEAST_MEMORY:
+        raise BuildError(f"invalid --memory {memory!r}: the minimum is 6m")
+    if total and not bytes_:
+        raise BuildError("--memory-swap is the limit of memory and swap together", hint="set --memory as well")
+    if 0 < total < bytes_:
+        raise BuildError(f"invalid --memory-swap {swap!r}: it is below --memory {memory}")
+    if period and not 1000 <= period <= 1_000_000:
+        raise BuildError(f"invalid --cpu-period {period}", hint="write microseconds, from 1000 to 1000000")
+    if quota and quota < 1000:
+        raise BuildError(f"invalid --cpu-quota {quota}", hint="write microseconds, 1000 or more")
+    if shares and shares < 2:
+        raise BuildError(f"invalid --cpu-shares {shares}", hint="2 is the least, 1024 the usual")
+    for option, text in (("--cpuset-cpus", cpus), ("--cpuset-mems", mems)):
+        if text and not _CPUSET.fullmatch(text):
+            raise BuildError(f"invalid {option} {text!r}", hint="write numbers and ranges, as in 0-2,7")
+    if ".." in parent.split("/"):
+        raise BuildError(f"invalid --cgroup-parent {parent!r}")
+    return Resources(parent, bytes_, total, shares, quota, period, cpus, mems)
 
 
 def allowed(values: Sequence[str]) -> frozenset[str]:

@@ -62,6 +62,22 @@ ShmSize = Annotated[str, typer.Option("--shm-size", metavar="BYTES", help="Size 
 Ulimits = Annotated[
     _Several, typer.Option("--ulimit", metavar="TYPE=SOFT[:HARD]", help="A resource limit of RUN steps.")
 ]
+CgroupParent = Annotated[
+    str, typer.Option("--cgroup-parent", metavar="PATH", help="The control group in which each RUN step gets its own.")
+]
+Memory = Annotated[
+    str, typer.Option("-m", "--memory", metavar="BYTES", help="Memory that a RUN step may take in all, as in 512m.")
+]
+MemorySwap = Annotated[
+    str, typer.Option("--memory-swap", metavar="BYTES", help="Memory and swap together; -1 for any amount of swap.")
+]
+CpuShares = Annotated[int, typer.Option("-c", "--cpu-shares", help="Weight of RUN steps; 1024 is the usual.")]
+CpuQuota = Annotated[int, typer.Option("--cpu-quota", help="Microseconds of processor time in each --cpu-period.")]
+CpuPeriod = Annotated[int, typer.Option("--cpu-period", help="Microseconds, from 1000 to 1000000.")]
+CpusetCpus = Annotated[
+    str, typer.Option("--cpuset-cpus", metavar="LIST", help="Processors that RUN steps may use, as in 0-2,7.")
+]
+CpusetMems = Annotated[str, typer.Option("--cpuset-mems", metavar="LIST", help="Nodes of memory, likewise.")]
 Allow = Annotated[
     _Several, typer.Option("--allow", metavar="WHAT", help="Let RUN ask for security.insecure or network.host.")
 ]
@@ -114,6 +130,8 @@ class Options:
     build_contexts: tuple[str, ...] = ()
     shm_size: str = ""
     ulimits: tuple[str, ...] = ()
+    limits: tuple[str, str, str, int, int, int, str, str] = ("", "", "", 0, 0, 0, "", "")
+    """``--cgroup-parent`` to ``--cpuset-mems``."""
     allow: tuple[str, ...] = ()
     no_cache_filters: tuple[str, ...] = ()
     profile: str = ""

@@ -108,6 +108,7 @@ def _settings(
         agents=_agents(options, environment, stack),
         shm_size=inputs.size(options.shm_size, "--shm-size"),
         limits=inputs.limits(options.ulimits),
+        resources=inputs.resources(*options.limits),
         allowed=inputs.allowed(options.allow),
         terminal=_terminal() if options.debug else None,
         keep_failed=Reference.parse(options.keep_failed) if options.keep_failed else None,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from builder.execute.origin import Origin
     from builder.execute.site import Site
     from builder.execute.state import BuildState
-    from builder.runtime.runtime import Network
+    from builder.runtime.runtime import Exit, Network
 
 
 @frozen
@@ -116,9 +116,11 @@ def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, ste
         with site.costs.phase("run", instruction.text):
             ended = machine.runtime.run(process, root.path, lambda data: site.listener(Output(step, data)))
         site.listener(Measured(step, ended.max_rss))
+        if ended.out_of_memory:
+            site.listener(Noted(step, "a process was killed as the step reached its limit of memory"))
         if ended.code:
             failed.inspect(site, state, step, failed.Failed(process, ended, root, prepared.created_by))
-            raise _failure(prepared.arguments, ended.code, ended.error, instruction)
+            raise _failure(site, prepared.arguments, ended, instruction)
         key = prepared.key if all_unchanged(prepared.mounts) else None
         owners = Owners(process.user.uid, process.user.gid, ended.owned)
         result = commit(site, state, root.changes(owners), prepared.created_by, key)
@@ -138,6 +140,7 @@ def _process(site: Site, state: BuildState, instruction: Run, prepared: Prepared
         mounts=made.mounts,
         hosts=site.settings.hosts,
         limits=site.settings.limits,
+        resources=site.settings.resources,
     )
     return replace(process, shm_size=site.settings.shm_size) if site.settings.shm_size else process
 
@@ -175,8 +178,11 @@ def _with_arguments(state: BuildState, words: tuple[str, ...]) -> str:
     return " ".join((*before, *words))
 
 
-def _failure(arguments: tuple[str, ...], code: int, error: str, instruction: Run) -> StepError:
-    hint = error
-    if code == 137:
+def _failure(site: Site, arguments: tuple[str, ...], ended: Exit, instruction: Run) -> StepError:
+    hint = ended.error
+    if ended.out_of_memory:
+        limit = site.settings.resources.memory
+        hint = f"a process was killed as the step reached its limit of memory: --memory is {limit} bytes"
+    elif ended.code == 137:
         hint = "the process was killed, perhaps for want of memory"
-    return RunError(" ".join(arguments), code, where=instruction.where, hint=hint)
+    return RunError(" ".join(arguments), ended.code, where=instruction.where, hint=hint)

@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from builder.costs import Costs
+from builder.runtime.cgroups import UNLIMITED, Resources
 from layers.frozen import frozen
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Settings:
     """Bytes of a step's /dev/shm; 0 for the usual."""
     limits: tuple[Limit, ...] = ()
     """``--ulimit``."""
+    resources: Resources = UNLIMITED
+    """``--memory`` and its like: what all processes of one step together may take."""
     allowed: frozenset[str] = frozenset()
     """``--allow``: what steps may ask for besides the usual, such as ``security.insecure``."""
     terminal: int | None = None

@@ -72,6 +72,8 @@ def refuse_isolation(process: Process, name: str) -> None:
     """Raise IsolationError for what only namespaces can give."""
     if process.network == "none":
         raise IsolationError(f"a step without a network needs namespaces, which {name} has not")
+    if process.resources.asked:
+        raise IsolationError(f"limits of memory and processors need control groups, which {name} has not")
 
 
 def resolv_conf() -> bytes:

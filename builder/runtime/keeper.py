@@ -75,6 +75,8 @@ class Ended:
     """The errno of why it could not be started."""
     started: bool = True
     """Whether a program with a ``pid_file`` has left a process running."""
+    oom_kills: int = 0
+    """How many processes the kernel has killed as their control group reached its limit of memory."""
     owned: Sequence[tuple[int, int, int, int, str, bool]] = ()
     """What was written down of owners, see :meth:`builder.runtime.recorder.Recorder.owned`."""
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from builder.errors import IsolationError
 from builder.runtime import spec, syscalls
+from builder.runtime.cgroups import TOP, parent_of
 from builder.runtime.keeper import Command
 from builder.runtime.owners import Owned
 from builder.runtime.recorder import Recording
@@ -77,7 +78,8 @@ class Runc:
             listener = str(bundle / "owners") if self.sandbox.recording else ""
             if len(os.fsencode(listener)) > _LONGEST_SOCKET:
                 listener = ""
-            self._write_config(process, rootfs, bundle, listener)
+            group = self._group(process, bundle.name)
+            self._write_config(process, rootfs, bundle, group, listener)
             tail = bytearray()
 
             def pass_on(data: bytes) -> None:
@@ -86,7 +88,7 @@ class Runc:
                 output(data)
 
             start = time.monotonic()
-            command = self._command(bundle, process.terminal)
+            command = self._command(bundle, process.terminal, group)
             if listener:
                 recording = Recording(str(rootfs), str(upper_of(rootfs)), socket=listener)
                 command = replace(command, recording=recording)
@@ -98,7 +100,7 @@ class Runc:
             if not ended.started and not error:
                 error = bytes(tail).decode(errors="replace").strip() or f"{self.name} ended with {ended.code}"
             done = _exit(ended, seconds, error, bytes(tail))
-            return replace(done, owned=owned(ended)) if ended.owned else done
+            return replace(done, owned=owned(ended), out_of_memory=ended.oom_kills > 0)
 
     def _check_ids(self, process: Process) -> None:
         highest = max(process.user.uid, process.user.gid, *process.user.groups)
@@ -123,26 +125,34 @@ class Runc:
         finally:
             path.rmdir()
 
-    def _write_config(self, process: Process, rootfs: Path, bundle: Path, listener: str) -> None:
+    def _group(self, process: Process, name: str) -> str:
+        """Give the path of the control group of a step; empty for none."""
+        sandbox, resources = self.sandbox, process.resources
+        if sandbox.initial and not sandbox.cgroups and resources.asked:
+            raise IsolationError(f"limits cannot be kept: {self.name} has no control groups here")
+        if not sandbox.cgroups and not resources.asked:
+            return ""
+        return f"{parent_of(resources, root=sandbox.initial).rstrip('/')}/pybuild-{name}"
+
+    def _write_config(self, process: Process, rootfs: Path, bundle: Path, group: str, listener: str) -> None:
         etc = {"hosts": bundle / "hosts", "resolv.conf": bundle / "resolv.conf"}
         etc["hosts"].write_text(spec.hosts(process))
         with contextlib.suppress(FileNotFoundError):
             etc["resolv.conf"].write_bytes(Path("/etc/resolv.conf").read_bytes())
         etc["resolv.conf"].touch()
-        document = spec.config(process, rootfs, self.sandbox, etc, bundle.name, listener=listener)
+        document = spec.config(process, rootfs, self.sandbox, etc, group, listener=listener)
         # Arguments may be any bytes; runc takes those that are UTF-8.
         content = json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
         (bundle / "config.json").write_bytes(content)
 
-    def _command(self, bundle: Path, terminal: int | None) -> Command:
-        cgroups = self.sandbox.cgroups
+    def _command(self, bundle: Path, terminal: int | None, group: str) -> Command:
         program = (self._program, "--root", str(bundle / "state"))
         started: tuple[str, ...] = (*program, "--log", str(bundle / "log"), "--log-format", "json")
         start: tuple[str, ...] = ()
         pid_file = "" if terminal is not None else str(bundle / "pid")
         if self._kind == "runc":
-            started = (*started, f"--rootless={str(not cgroups).lower()}")
-        elif self._kind == "crun" and not cgroups:
+            started = (*started, f"--rootless={str(not self.sandbox.cgroups).lower()}")
+        elif self._kind == "crun" and not group:
             started = (*started, "--cgroup-manager", "disabled")
         if terminal is not None:  # it makes one inside and stays between
             verb: tuple[str, ...] = ("run",)
@@ -158,10 +168,10 @@ class Runc:
             pid_file=pid_file,
             start=start,
             # crun refuses to start where it finds a mixture of hierarchies, also if it shall use none of them.
-            covered="/sys/fs/cgroup" if self._kind == "crun" and not cgroups else "",
+            covered=str(TOP) if self._kind == "crun" and not group else "",
             terminal=terminal,
-            cgroup=spec.cgroup(bundle.name) if cgroups else "",
-            cleanup=(*program, "delete", "--force", bundle.name) if cgroups else (),
+            cgroup=group.lstrip("/"),
+            cleanup=(*program, "delete", "--force", bundle.name) if group else (),
         )
 
 

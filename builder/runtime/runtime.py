@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from builder.runtime.cgroups import UNLIMITED, Resources
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -90,6 +92,8 @@ class Process:
     hosts: tuple[tuple[str, str], ...] = ()
     """Extra lines of /etc/hosts: name and address."""
     limits: tuple[Limit, ...] = ()
+    resources: Resources = UNLIMITED
+    """What all its processes together may take."""
     shm_size: int = 64 << 20
     """Bytes of /dev/shm."""
     terminal: int | None = None
@@ -108,6 +112,8 @@ class Exit:
     """Bytes of the largest process of the step."""
     error: str = ""
     """Why it could not be started, in the runtime's words; empty where it was."""
+    out_of_memory: bool = False
+    """Whether a process of it was killed as it reached the limit of memory."""
     owned: Mapping[tuple[int, int], Owned] = field(default_factory=dict)
     """Who was to own what, where that is only written down: by inode and time of birth."""
 

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from builder.runtime import syscalls
 from builder.runtime.recorder import Recorder, Recording
 
+_CGROUPS = b"/sys/fs/cgroup/"
 _LOOK = 200
 """Milliseconds between two looks at what a tracer has to wait for."""
 
@@ -111,10 +112,12 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
         os.close(failed)
         answer = _watch(child, (life.fileno(), waking), command, recorder)
         end_children()
+        oom_kills = _oom_kills(command["cgroup"]) if command["cgroup"] else 0
         if command["cgroup"] and not _remove_cgroup(command["cgroup"]):
             _call(command["cleanup"])
         if answer is not None:
             answer["error"] = int(os.read(failing, 16) or b"0")
+            answer["oom_kills"] = oom_kills
             if recorder is not None:
                 answer["owned"] = recorder.owned()
             life.sendall(json.dumps(answer).encode())
@@ -232,14 +235,22 @@ def _exec(command: dict[str, Any], output: int, failed: int, recorder: Recorder 
         os._exit(127)
 
 
+def _oom_kills(name: str) -> int:
+    """Give how many processes of a control group were killed for want of memory."""
+    for path in (b"memory/%s/memory.oom_control", b"%s/memory.events"):  # of version 1, of version 2
+        with contextlib.suppress(OSError, ValueError), open(_CGROUPS + path % os.fsencode(name), "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b"oom_kill ")), 0)
+    return 0
+
+
 def _remove_cgroup(name: str) -> bool:
     """Remove a control group from every hierarchy; say whether it was there and now is nowhere."""
-    top, found = b"/sys/fs/cgroup", False
+    top, found = _CGROUPS, False
     try:
         # one hierarchy (version 2), or one for each controller (version 1)
-        for each in (top, *(top + b"/" + entry for entry in os.listdir(top))):
+        for each in (top, *(top + entry + b"/" for entry in os.listdir(top))):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                os.rmdir(each + b"/" + os.fsencode(name))
+                os.rmdir(each + os.fsencode(name))
                 found = True
     except OSError:
         return False

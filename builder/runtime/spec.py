@@ -82,16 +82,12 @@ def own_capabilities(status: Path = Path("/proc/self/status")) -> frozenset[str]
     return frozenset(name for number, name in enumerate(CAPABILITIES) if mask >> number & 1)
 
 
-def cgroup(name: str) -> str:
-    """Give the name of the control group of a container."""
-    return f"pybuild-{name}"
-
-
 def config(
-    process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path], name: str, *, listener: str = ""
+    process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path], group: str, *, listener: str = ""
 ) -> dict[str, Any]:
     """Give the document; ``etc`` has the host files to be seen as ``hosts`` and ``resolv.conf``.
 
+    ``group`` is the path of its control group, or empty where it has none of its own.
     ``listener`` is the socket to which calls of chown go, where there is one.
     """
     insecure = process.security == "insecure"
@@ -106,7 +102,7 @@ def config(
         "root": {"path": str(rootfs)},
         "hostname": process.hostname,
         "mounts": [*_system_mounts(process, sandbox), *files, *map(_mount, process.mounts)],
-        "linux": _linux(process, sandbox, capabilities, name, listener),
+        "linux": _linux(process, sandbox, capabilities, group, listener),
     }
 
 
@@ -182,7 +178,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
     return _typed(mount.target, "tmpfs", "tmpfs", options)
 
 
-def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], name: str, listener: str) -> dict[str, Any]:
+def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], group: str, listener: str) -> dict[str, Any]:
     insecure = process.security == "insecure"
     kinds = ["ipc", "uts", "mount"]
     if sandbox.own_proc:
@@ -190,9 +186,11 @@ def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], name: st
     if process.network == "none":
         kinds.append("network")
     linux: dict[str, Any] = {"namespaces": [{"type": kind} for kind in kinds]}
-    if sandbox.cgroups:
-        linux["cgroupsPath"] = f"/{cgroup(name)}"
-        linux["resources"] = {"devices": [{"allow": insecure, "access": "rwm"}]}
+    if group:
+        linux["cgroupsPath"] = group
+        linux["resources"] = process.resources.to_json()
+    if group and sandbox.initial:  # in a user namespace no device can be opened anyway
+        linux["resources"]["devices"] = [{"allow": insecure, "access": "rwm"}]
     if not insecure:
         linux |= {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READONLY)}
     if not insecure or sandbox.single:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from builder.runtime import seccomp, spec
+from builder.runtime.cgroups import Resources
 from builder.runtime.runtime import Limit, Mount, Process, ResolvedUser
 from builder.runtime.spec import CAPABILITIES, SANDBOXED, Sandbox
 
@@ -15,7 +16,8 @@ ROOTLESS = Sandbox(initial=False, ids=65537, cgroups=False)
 
 
 def config(process: Process, sandbox: Sandbox = ROOTLESS) -> dict[str, Any]:
-    return spec.config(process, Path("/root"), sandbox, {"hosts": Path("/b/hosts")}, "name")
+    group = "/name" if sandbox.cgroups or process.resources.asked else ""
+    return spec.config(process, Path("/root"), sandbox, {"hosts": Path("/b/hosts")}, group)
 
 
 def mount(document: dict[str, Any], target: str) -> dict[str, Any]:
@@ -41,6 +43,17 @@ def test_root_gets_a_control_group_that_allows_no_device() -> None:
 
     assert [{"allow": False, "access": "rwm"}] == document["linux"]["resources"]["devices"]
     assert "sysfs" == mount(document, "/sys")["type"]
+
+
+def test_limits_are_those_of_the_group() -> None:
+    """A user's has no rules for devices, which its namespace cannot open."""
+    limits = Resources("/mine", memory=1 << 30, memory_swap=-1, cpu_quota=5000, cpuset_cpus="0-1")
+    document = config(Process(("true",), resources=limits))
+
+    resources = document["linux"]["resources"]
+    assert {"quota": 5000, "cpus": "0-1"} == resources["cpu"]
+    assert 1 << 30 == resources["memory"]["limit"]
+    assert "devices" not in resources
 
 
 def test_without_control_groups_root_can_make_no_device() -> None:
