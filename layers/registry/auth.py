@@ -10,6 +10,7 @@ import re
 import threading
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
@@ -194,7 +195,7 @@ class Authenticator:
             form = {"grant_type": "refresh_token", "refresh_token": credential.identity_token, "client_id": _CLIENT_ID}
             form |= {"service": service, "scope": " ".join(scopes)}
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
-            response = self._transport.request("POST", realm, headers, urlencode(form).encode())
+            ask = partial(self._transport.request, "POST", realm, headers, urlencode(form).encode())
         else:
             query = [("service", service)] * bool(service) + [("scope", scope) for scope in scopes]
             headers = {}
@@ -202,13 +203,16 @@ class Authenticator:
                 query.append(("account", credential.username))
                 headers = {"Authorization": _basic(credential)}
             url = realm + ("&" if "?" in realm else "?") + urlencode(query) if query else realm
-            response = self._transport.request("GET", url, headers)
-        with response:
+            ask = partial(self._transport.request, "GET", url, headers)
+
+        def read(response: Response) -> _Token:
             if response.status in {400, 401, 403}:
                 raise denied(registry, response)
             if response.status != 200:
                 raise refusal(response)
             return _read_token(response, registry, started)
+
+        return self._transport.exchange(ask, read)
 
 
 def _read_token(response: Response, registry: str, started: float) -> _Token:

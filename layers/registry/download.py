@@ -6,7 +6,6 @@ Spec: distribution-spec/spec.md, "Pulling blobs"; RFC 9110, section 14 (ranges).
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -49,13 +48,14 @@ class BlobReader:
             )
 
     def read(self, size: int = -1, /) -> bytes:
-        """Give up to ``size`` bytes.
+        """Give up to ``size`` bytes, and of more than the blob has one: who verifies sees by that what it is.
 
         Raises:
             TransportError: the connection broke again and again.
         """
         if size < 0:
             return b"".join(iter(lambda: self.read(_BLOCK), b""))
+        size = min(size, self._descriptor.size + 1 - self._offset)
         while True:
             try:
                 data = self._read(size)
@@ -82,7 +82,7 @@ class BlobReader:
             self._failures += 1
             if self._failures > self._settings.retries:
                 raise error
-            time.sleep(self._settings.backoff * 2 ** (self._failures - 1))
+            self._settings.sleep(self._settings.backoff * 2 ** (self._failures - 1))
             try:
                 self._response = self._fetch(self._offset)
                 if self._response.status == 206:

@@ -159,8 +159,8 @@ class Repository:
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         return self._read(lambda place: self._ask(place, "GET", "blobs", descriptor.digest, headers))
 
-    def has_blob(self, digest: Digest) -> bool:
-        """Tell whether the registry itself, not a mirror, has a blob in this repository."""
+    def has_blob(self, digest: Digest, size: int) -> bool:
+        """Tell whether the registry itself, not a mirror, has a blob of that many bytes in this repository."""
         scopes = (f"repository:{self.repository}:pull,push",)  # it is asked before a push: one token for both
         with self.session.request(
             self.registry,
@@ -170,7 +170,8 @@ class Repository:
             scopes=scopes,
             expect=frozenset({200, 404}),
         ) as response:
-            return response.status == 200
+            # one of another size is not this blob, whatever answers for it
+            return response.status == 200 and response.length in {None, size}
 
     def upload_blob(
         self,
@@ -189,7 +190,7 @@ class Repository:
             VerificationError: the content is not what the descriptor says.
             AuthenticationError, RegistryError: the registry refuses, or the connection breaks each time.
         """
-        if self.has_blob(descriptor.digest):
+        if self.has_blob(descriptor.digest, descriptor.size):
             return False
         return Upload(self.session, self.registry, self.repository, descriptor, open_content, report).run(mount_from)
 
@@ -212,9 +213,20 @@ class Repository:
             body=content,
         ) as response:
             stored = _content_digest(response)
-        if stored is not None and stored.algorithm == digest.algorithm and stored != digest:
+        if stored is None:  # not all registries say it; neither does a login page, which says 200 to everything
+            stored = self._stored(name)
+        if stored.algorithm == digest.algorithm and stored != digest:
             raise VerificationError(f"the manifest stored in {self}", expected=digest, actual=stored)
         return digest
+
+    def _stored(self, name: Name) -> Digest:
+        """Give the digest of what the registry itself, not a mirror, now has under a name."""
+        place = _Place(self.registry, self.repository)
+        try:
+            found = self._head(place, name)
+            return found.digest if found else self._get(place, name).descriptor.digest
+        except NotFoundError as error:
+            raise RegistryError(f"{self._named(name)} is not there, though the registry took it") from error
 
     def tags(self) -> Iterator[str]:
         """Give the tags in the registry's order, page by page.

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from urllib3 import BaseHTTPResponse
 
+    from layers.registry.settings import Settings
+
 _REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests"}
 _SHORT = 64 << 10
 
@@ -29,9 +31,9 @@ class TransportError(RegistryError):
 class Response:
     """One answer: status and headers at once, the body as it is read. Close it."""
 
-    def __init__(self, raw: BaseHTTPResponse, method: str, url: str, read_timeout: float) -> None:
+    def __init__(self, raw: BaseHTTPResponse, method: str, url: str, settings: Settings) -> None:
         self._raw = raw
-        self._read_timeout = read_timeout
+        self._settings = settings
         self.method = method
         self.url = url
         self.status = raw.status
@@ -81,8 +83,10 @@ class Response:
             left -= len(piece)
             received += len(piece)
             elapsed = time.monotonic() - started
-            if elapsed > self._read_timeout:
-                if received < 100 * elapsed:  # a byte now and then would keep a socket's own timeout from ending it
+            if elapsed > self._settings.read_timeout:
+                if (
+                    received < self._settings.min_rate * elapsed
+                ):  # a byte now and then would keep a socket's own timeout from ending it
                     raise TransportError(f"{self.method} {public_url(self.url)}: the server stalled")
                 started, received = time.monotonic(), 0
 
@@ -93,8 +97,10 @@ class Response:
             return self._raw.read1(size, decode_content=False) or b""
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._raw.close()
-            reason = f"{self.method} {public_url(self.url)}: the connection broke"
-            raise TransportError(f"{reason} ({_brief(error)})") from error
+            where = f"{self.method} {public_url(self.url)}"
+            if isinstance(error, urllib3.exceptions.ReadTimeoutError | TimeoutError):
+                raise TransportError(f"{where}: the server stalled") from error
+            raise TransportError(f"{where}: the connection broke ({_brief(error)})") from error
 
     def content(self, limit: int) -> bytes:
         """Give the whole body.
@@ -156,7 +162,9 @@ def join(base: str, location: str) -> str:
     except ValueError:
         fine = False
     if not fine or "@" in parts.netloc or not url.isascii() or any(c <= " " or c == "\x7f" for c in url):
-        raise RegistryError(f"{public_url(base)}: sends to {clean(location, 160)!r}, which is no HTTP address")
+        # neither a user's password nor a signature is for a message
+        shown = clean(location.partition("?")[0].rpartition("@")[2], 160)
+        raise RegistryError(f"{public_url(base)}: sends to {shown!r}, which is no HTTP address")
     return url
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 from layers.errors import NotFoundError, RegistryError
 from layers.jsonread import MAX_DOCUMENT
 from layers.registry.auth import Authenticator, denied, hint_for
-from layers.registry.response import Response, TransportError, join, origin, refusal
+from layers.registry.response import Response, join, origin, refusal
 from layers.registry.transport import Body, Transport
 
 if TYPE_CHECKING:
@@ -95,19 +94,11 @@ class Session:
         Raises:
             As :meth:`request`; RegistryError also where it is larger than any document may be.
         """
-        attempts = attempts or self.settings.retries + 1
-        for attempt in range(1, attempts + 1):
-            response = self.request(
-                registry, "GET", target, what=what, scopes=scopes, headers=headers, attempts=attempts
-            )
-            with response:
-                try:
-                    return response.content(MAX_DOCUMENT), response
-                except TransportError:
-                    if attempt == attempts:
-                        raise
-            time.sleep(self.settings.backoff * 2 ** (attempt - 1))
-        raise AssertionError(attempts)
+
+        def ask() -> Response:
+            return self.request(registry, "GET", target, what=what, scopes=scopes, headers=headers, attempts=attempts)
+
+        return self._transport.exchange(ask, lambda response: (response.content(MAX_DOCUMENT), response), attempts)
 
 
 def _error(registry: str, response: Response, what: str) -> Exception:
@@ -123,4 +114,7 @@ def _error(registry: str, response: Response, what: str) -> Exception:
     error = refusal(response)
     if 300 <= response.status < 400:
         return RegistryError(f"{error.message}: a redirect that leads nowhere", status=error.status)
+    if 200 <= response.status < 300:
+        hint = "is there a proxy or a login page in front of the registry?"
+        return RegistryError(f"{error.message}, which is no answer to that", hint=hint, status=error.status)
     return error

@@ -6,6 +6,7 @@ Nothing here reads the environment: the caller does, and hands over one frozen v
 from __future__ import annotations
 
 import ipaddress
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from layers.reference import DOCKER_HUB
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _HUB_HOST = "registry-1.docker.io"
 
@@ -30,7 +31,9 @@ class Settings:
     """A PEM file of certificate authorities to trust beside the system's."""
     connect_timeout: float = 15.0
     read_timeout: float = 60.0
-    """Seconds without a byte after which a server is taken for stalled."""
+    """Seconds in which all headers of an answer, and then each piece of its body, have to come."""
+    min_rate: float = 100.0
+    """Bytes a second below which a body counts as stalled; looked at each ``read_timeout`` seconds."""
     retries: int = 4
     """Attempts after the first one."""
     backoff: float = 0.5
@@ -42,6 +45,8 @@ class Settings:
     no_proxy: tuple[str, ...] = ()
     """Hosts, ``.domains``, networks or ``*`` that are reached without a proxy; loopback always is."""
     user_agent: str = "pybuild"
+    sleep: Callable[[float], None] = time.sleep
+    """Waits for so many seconds before a retry."""
 
 
 def api_host(registry: str) -> str:

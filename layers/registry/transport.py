@@ -5,13 +5,14 @@ Spec: distribution-spec/spec.md, "Endpoints"; RFC 9110, sections 10.2.3 (Retry-A
 
 from __future__ import annotations
 
+import contextlib
 import os
 import ssl
 import threading
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from layers.errors import InvalidError, RegistryError
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
 
     from layers.registry.settings import Settings
 
+T = TypeVar("T")
+
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _MAX_REDIRECTS = 10
 _RETRIED = frozenset({408, 429, 500, 502, 503, 504})
+_POOLS = 32
 _CONNECTIONS = 16
 _BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -123,8 +127,23 @@ class Transport:
                 if wait is not None and wait > self.settings.max_wait:
                     return response
                 response.close()
-            time.sleep(self.settings.backoff * 2 ** (attempt - 1) if wait is None else wait)
+            self.settings.sleep(self.settings.backoff * 2 ** (attempt - 1) if wait is None else wait)
         return self._follow(method, url, headers or {}, body)
+
+    def exchange(self, ask: Callable[[], Response], read: Callable[[Response], T], attempts: int | None = None) -> T:
+        """Give what ``read`` makes of an answer, and ask again where the connection breaks before that is whole.
+
+        Raises:
+            TransportError: it broke each time.
+            LayersError: what ``ask`` and ``read`` raise.
+        """
+        attempts = attempts or self.settings.retries + 1
+        for attempt in range(1, attempts):
+            with ask() as response, contextlib.suppress(TransportError):
+                return read(response)
+            self.settings.sleep(self.settings.backoff * 2 ** (attempt - 1))
+        with ask() as response:
+            return read(response)
 
     def _follow(self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None) -> Response:
         sent = dict(headers)
@@ -170,11 +189,9 @@ class Transport:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(f"{method} {public_url(url)}", error) from _cause(error)
-        return Response(raw, method, url, self.settings.read_timeout)
+        return Response(raw, method, url, self.settings)
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        import urllib3  # noqa: PLC0415 - 80 ms that only a request is worth
-
         parts = urlsplit(url)
         proxy = proxy_for(self.settings, url)
         trust = "plain" if parts.scheme == "http" else "none" if parts.netloc in self.settings.insecure else "verified"
@@ -183,10 +200,7 @@ class Transport:
             if pool is None:
                 # reading the system's authorities takes 20 ms: only where TLS is spoken
                 context = None if trust == "plain" else _tls(self.settings.ca_file, verified=trust == "verified")
-                if proxy:
-                    pool = _proxy_pool(proxy, context)
-                else:
-                    pool = urllib3.PoolManager(32, maxsize=_CONNECTIONS, ssl_context=context)
+                pool = _proxy_pool(proxy, context) if proxy else _direct_pool(context)
                 self._pools[proxy, trust] = pool
         return pool
 
@@ -201,16 +215,24 @@ def retry_after(text: str) -> float | None:
         return None
 
 
+def _direct_pool(context: ssl.SSLContext | None) -> urllib3.PoolManager:
+    from layers.registry.connections import direct  # noqa: PLC0415 - 80 ms that only a request is worth
+
+    return direct(num_pools=_POOLS, maxsize=_CONNECTIONS, ssl_context=context)
+
+
 def _proxy_pool(proxy: str, context: ssl.SSLContext | None) -> urllib3.ProxyManager:
     import urllib3  # noqa: PLC0415 - 80 ms that only a request is worth
+
+    from layers.registry.connections import through  # noqa: PLC0415 - as above
 
     parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise RegistryError(f"the proxy {public_url(proxy)!r} is no http or https address")
     user = f"{parts.username or ''}:{parts.password or ''}"
-    return urllib3.ProxyManager(
+    return through(
         f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}",
-        32,
+        num_pools=_POOLS,
         maxsize=_CONNECTIONS,
         ssl_context=context,
         proxy_headers=urllib3.make_headers(proxy_basic_auth=user) if parts.username else None,

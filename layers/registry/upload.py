@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
@@ -63,7 +62,7 @@ class Upload:
             except RegistryError as error:
                 if not (isinstance(error, TransportError) or error.status in {408, 416, 429, 500, 502, 503, 504}):
                     raise
-                time.sleep(settings.backoff * 2**attempt)
+                settings.sleep(settings.backoff * 2**attempt)
             else:
                 return True
             location = self._start("")

@@ -11,7 +11,7 @@ import re
 import ssl
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Literal, Self
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 Auth = Literal["none", "basic", "bearer"]
 Action = Callable[["Handler"], bool]
 """Answers in the registry's place and gives True; or changes something, gives False and lets the registry answer."""
+
+Rewrite = Callable[[bytes], tuple[bytes, Mapping[str, str]]]
+"""Changes an answer's body on its way, and gives headers that go with it; an empty one is left out."""
 
 USER, PASSWORD, REFRESH = "user", "secret", "refresh-me"
 
@@ -71,6 +74,8 @@ class Registry:
         self.monolithic = True
         self.content_digest = True
         self.mounts = True
+        self.strict = False
+        """Whether a manifest is refused whose blobs are not there, as real registries do."""
         self.page = 1000
         self.realm = ""
         self.repositories: dict[str, Stored] = {}
@@ -162,10 +167,14 @@ class Handler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each body waits 40 ms for its headers to be acknowledged
     path_only: str
     query: dict[str, list[str]]
     body: bytes
     drop_after: int | None = None
+    rewrite: Rewrite | None = None
+    ending: Action | None = None
+    """What happens to the connection once an answer was sent."""
     extra: dict[str, str]
 
     @property
@@ -178,7 +187,7 @@ class Handler(BaseHTTPRequestHandler):
     def handle_any(self) -> None:
         parts = urlsplit(self.path)
         self.path_only, self.query = parts.path, parse_qs(parts.query)
-        self.extra, self.drop_after = {}, None
+        self.extra, self.drop_after, self.rewrite, self.ending = {}, None, None, None
         self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         headers = {key.lower(): value for key, value in self.headers.items()}
         seen = Seen(self.command, self.path_only, self.query, headers, self.body)
@@ -197,7 +206,8 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None) -> None:
         """Send an answer, or as much of its body as a fault leaves."""
         self.send_response(status)
-        sent = {"Content-Length": str(len(body)), **(headers or {}), **self.extra}
+        body, changed = self.rewrite(body) if self.rewrite else (body, {})
+        sent = {"Content-Length": str(len(body)), **(headers or {}), **self.extra, **changed}
         for key, value in sent.items():
             if value:
                 self.send_header(key, value)
@@ -207,6 +217,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.drop_after is not None:
             self.wfile.flush()
             self.close_connection = True
+        if self.ending is not None:
+            self.ending(self)
 
     def error(self, status: int, code: str, headers: dict[str, str] | None = None) -> None:
         document = {"errors": [{"code": code, "message": code.lower().replace("_", " "), "detail": None}]}
@@ -284,6 +296,9 @@ class Handler(BaseHTTPRequestHandler):
     def manifests(self, name: str, wanted: str) -> None:
         stored = self.registry.repository(name)
         if self.command == "PUT":
+            if self.registry.strict and not self.has_all(stored):
+                self.error(400, "MANIFEST_BLOB_UNKNOWN")
+                return
             digest = str(Digest.of(self.body))
             stored.manifests[digest] = (self.body, self.headers["Content-Type"])
             if ":" not in wanted:
@@ -301,6 +316,12 @@ class Handler(BaseHTTPRequestHandler):
             content, media_type = stored.manifests[digest]
             shown = digest if self.registry.content_digest else ""
             self.answer(200, content, {"Content-Type": media_type, "Docker-Content-Digest": shown})
+
+    def has_all(self, stored: Stored) -> bool:
+        """Tell whether everything is there that the manifest or index in the request's body names."""
+        source = json.loads(self.body)
+        named = source.get("manifests") or [source["config"], *source["layers"]]
+        return all(each["digest"] in stored.blobs or each["digest"] in stored.manifests for each in named)
 
     def blobs(self, name: str, digest: str) -> None:
         stored = self.registry.repository(name)

@@ -43,8 +43,18 @@ def client(settings: Settings) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A key and a certificate for loopback, signed by itself, in one file."""
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    return _certificate(tmp_path_factory.mktemp("tls"), "DNS:localhost,IP:127.0.0.1")
+
+
+@pytest.fixture(scope="session")
+def certificate_of_another(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same for a host that is not this one."""
+    return _certificate(tmp_path_factory.mktemp("tls"), "DNS:registry.example,IP:127.0.0.2")
+
+
+def _certificate(directory: Path, names: str) -> Path:
+    path = directory / "both.pem"
+    subject = ["-subj", "/CN=localhost", "-addext", f"subjectAltName={names}"]
     kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     files = ["-keyout", str(path), "-out", str(path.with_suffix(".crt"))]
     subprocess.run(["openssl", "req", *kind, *subject, *files], check=True, capture_output=True)

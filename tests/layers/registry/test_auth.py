@@ -15,7 +15,7 @@ from layers.registry.auth import Challenge, merge_scopes, parse_challenges, repo
 from layers.registry.client import Client
 from layers.registry.credentials import Credential, Lookup
 from layers.registry.transfer import pull, push
-from tests.support.faults import status
+from tests.support.faults import drop_after, status
 from tests.support.images import content_of, image, layer
 from tests.support.registry import PASSWORD, REFRESH, USER, Registry, basic
 
@@ -120,6 +120,18 @@ def test_a_password_goes_to_the_token_server_only(guarded: Registry, settings: S
         push(image(layer()), of(guarded), client=client)
     for each in guarded.seen:
         assert each.path == "/token" or not each.headers.get("authorization", "").startswith("Basic")
+
+
+@pytest.mark.parametrize("credential", [Credential(USER, PASSWORD), Credential(identity_token=REFRESH)])
+def test_a_token_that_breaks_off_is_asked_for_again(
+    guarded: Registry, settings: Settings, credential: Credential
+) -> None:
+    guarded.add(image(layer()))
+    method = "POST" if credential.identity_token else "GET"
+    guarded.fault(method, "/token", drop_after(5))
+    with Client(settings, always(credential)) as client:
+        pull(of(guarded), client=client)
+    assert 2 == len(guarded.asked(method, "/token"))
 
 
 def test_an_identity_token_is_exchanged(guarded: Registry, settings: Settings) -> None:

@@ -19,7 +19,7 @@ from tests.support.images import image, layer_of_tar
 if TYPE_CHECKING:
     from layers.registry.repository import Repository
     from layers.registry.settings import Settings
-    from tests.support.registry import Registry
+    from tests.support.registry import Handler, Registry
 
 
 BIG = layer_of_tar(bytes(range(256)) * 16384, "none")
@@ -107,6 +107,26 @@ def test_a_length_that_is_not_told_is_counted(registry: Registry, app: Repositor
     registry.fault("GET", "/blobs/", answer, times=9)
     with pytest.raises((VerificationError, TransportError), match=r"longer than promised|ended after|ended early"):
         read(app, BIG.descriptor)
+
+
+def test_what_has_no_end_is_not_read_to_it(registry: Registry, app: Repository) -> None:
+    """A config is read at once: of more than it promised one byte is enough to know."""
+    config = image(BIG).manifest.config
+    sent = []
+
+    def flood(handler: Handler) -> bool:
+        handler.close_connection = True
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        while not registry.stopped.is_set():  # the client's hanging up ends it, by an error
+            handler.wfile.write(bytes(MIB))
+            sent.append(MIB)
+        return True
+
+    registry.fault("GET", "/blobs/", flood)
+    with pytest.raises(VerificationError, match=f"longer than promised: expected {config.size}, got at least"):  # noqa: SIM117
+        with app.open_blob(config) as reader:
+            reader.read()
+    assert len(sent) < 64
 
 
 def test_blobs_may_be_elsewhere(registry: Registry, storage: Registry, app: Repository) -> None:

@@ -57,6 +57,25 @@ def test_the_manifest_goes_last_and_the_config_after_the_layers(registry: Regist
     assert (layers, [str(pushed.id), "/v2/app/manifests/1"]) == (set(puts[:2]), puts[2:])
 
 
+@pytest.mark.parametrize("code", [200, 201])
+def test_a_manifest_that_nobody_names_is_looked_for(registry: Registry, client: Client, code: int) -> None:
+    """A login page says 200 to everything; a registry says what it has stored, or has it when it is asked."""
+    registry.fault("PUT", "/manifests/", status(code, b"<html>Please log in</html>"))
+    with pytest.raises(RegistryError, match="app:1 is not there, though the registry took it"):
+        push(image(layer()), of(registry), client=client)
+    registry.content_digest = False
+    registry.fault("PUT", "/manifests/", with_headers(Docker_Content_Digest=""))
+    pushed = image(layer({"b": b"2"}))
+    assert pushed.descriptor == push(pushed, of(registry), client=client)
+
+
+def test_a_tag_that_leads_elsewhere_after_a_push_is_told(registry: Registry, client: Client) -> None:
+    registry.add(image(layer({"old": b""})))
+    registry.fault("PUT", "/manifests/", status(200))
+    with pytest.raises(VerificationError, match="the manifest stored in"):
+        push(image(layer()), of(registry), client=client)
+
+
 def test_the_manifest_has_its_own_type(registry: Registry, client: Client) -> None:
     push(image(layer(), media_types="docker"), of(registry), client=client)
     assert mediatype.DOCKER_MANIFEST == registry.asked("PUT", "/manifests/")[0].headers["content-type"]

@@ -286,11 +286,18 @@ def test_there_may_be_no_tags(registry: Registry, app: Repository, body: bytes) 
 
 def test_blobs_are_found_and_deleted(registry: Registry, app: Repository) -> None:
     registry.add(image(BIG))
-    assert app.has_blob(BIG.descriptor.digest)
+    assert app.has_blob(BIG.descriptor.digest, BIG.descriptor.size)
     app.delete_blob(BIG.descriptor.digest)
-    assert not app.has_blob(BIG.descriptor.digest)
+    assert not app.has_blob(BIG.descriptor.digest, BIG.descriptor.size)
     with pytest.raises(NotFoundError):
         app.delete_blob(BIG.descriptor.digest)
+
+
+@pytest.mark.parametrize("length", ["0", "4194305"])
+def test_a_blob_of_another_size_is_not_the_blob(registry: Registry, app: Repository, length: str) -> None:
+    """Whoever answers 200 to everything has not everything."""
+    registry.fault("HEAD", "/blobs/", status(200, Content_Length=length))
+    assert not app.has_blob(BIG.descriptor.digest, BIG.descriptor.size)
 
 
 def test_a_manifest_is_deleted(registry: Registry, app: Repository) -> None:
