@@ -235,20 +235,20 @@ class LocalContext:
         try:
             if descriptor is not None:
                 levels.append((descriptor, b"", iter(())))
-                levels[0] = (descriptor, b"", iter(_scan(descriptor, top)))
+                levels[0] = (descriptor, b"", iter(_scan(descriptor, top, b"", skip)))
             while levels:
                 directory, prefix, names = levels[-1]
                 for name, found in names:
                     path = prefix + name
                     is_directory = found.is_dir(follow_symlinks=False)
-                    if skip is not None and skip(path, is_directory):
+                    if is_directory and skip is not None and skip(path, True):
                         continue
                     seen = look(path, name, found, directory, first_names)
                     if seen is None:
                         continue
                     yield seen
                     if is_directory:
-                        levels.append(_descend(path, name, directory))
+                        levels.append(_descend(path, name, directory, skip))
                         break
                 else:
                     os.close(directory)
@@ -263,25 +263,32 @@ def _split(path: bytes) -> tuple[bytes, bytes]:
     return parent, name
 
 
-def _scan(directory: int, path: bytes) -> list[tuple[bytes, os.DirEntry[str]]]:
-    """List a directory in byte order."""
+def _scan(
+    directory: int, path: bytes, prefix: bytes = b"", skip: Skip | None = None
+) -> list[tuple[bytes, os.DirEntry[str]]]:
+    """List a directory in byte order, without the files that are to be skipped: they are not even sorted."""
     try:
         with os.scandir(directory) as entries:
             found = [(entry.name.encode(*_NAMES), entry) for entry in entries]
     except OSError as error:
         raise unreadable(path, error) from error
+    if skip is not None:
+        found = [each for each in found if each[1].is_dir(follow_symlinks=False) or not skip(prefix + each[0], False)]
     found.sort(key=itemgetter(0))
     return found
 
 
-def _descend(path: bytes, name: bytes, parent: int) -> tuple[int, bytes, Iterator[tuple[bytes, os.DirEntry[str]]]]:
+def _descend(
+    path: bytes, name: bytes, parent: int, skip: Skip | None
+) -> tuple[int, bytes, Iterator[tuple[bytes, os.DirEntry[str]]]]:
     """Open and list a directory that a walk came to."""
     try:
         descriptor = os.open(name, _DIRECTORY, dir_fd=parent)
     except OSError as error:
         raise unreadable(path, error) from error
     try:
-        return descriptor, path + b"/", iter(_scan(descriptor, path))
+        prefix = path + b"/"
+        return descriptor, prefix, iter(_scan(descriptor, path, prefix, skip))
     except BaseException:
         os.close(descriptor)
         raise

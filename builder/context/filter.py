@@ -18,37 +18,41 @@ _Found = TypeVar("_Found", bound=tuple[Any, ...])
 class Filter:
     """Patterns carried along one walk: keep what ``include`` matches (where given) and ``exclude`` does not.
 
-    For each walk a new one. ``skip`` wants its questions in the walk's order: a directory before what it holds, its
-    content before the next name.
+    For each walk a new one. ``skip`` wants to be asked of a directory before what is in it, and of all that is in it
+    before the next one.
     """
 
     def __init__(
         self, exclude: tuple[Patterns, Cursor] | None = None, include: tuple[Patterns, Cursor] | None = None
     ) -> None:
         """Start where the walk starts: each cursor stands at the walk's root."""
-        self._rules = [(rule[0], wanted) for rule, wanted in ((exclude, False), (include, True)) if rule is not None]
-        cursors = [rule[1] for rule in (exclude, include) if rule is not None]
-        self._above: list[tuple[bytes, list[Cursor]]] = [(b"", cursors)]
+        rules = [(*rule, wanted) for rule, wanted in ((exclude, False), (include, True)) if rule is not None]
+        self._above: list[tuple[bytes, list[tuple[Patterns, Cursor, bool]]]] = [(b"", rules)]
         self._hidden: set[bytes] = set()
 
     def skip(self, path: bytes, directory: bool) -> bool:  # noqa: FBT001 - the form of Skip
         """Tell whether the walk has no business with ``path``."""
         while not path.startswith(self._above[-1][0]):
             self._above.pop()
-        name = path[len(self._above[-1][0]) :]
-        cursors: list[Cursor] = []
+        prefix, rules = self._above[-1]
+        name = path[len(prefix) :]
+        if not directory:
+            for patterns, above, wanted in rules:  # noqa: SIM110 - asked for each file: a generator takes longer
+                if patterns.matches_child(above, name) is not wanted:
+                    return True
+            return False
+        below: list[tuple[Patterns, Cursor, bool]] = []
         hidden = False
-        for (patterns, wanted), above in zip(self._rules, self._above[-1][1], strict=True):
+        for patterns, above, wanted in rules:
             cursor = patterns.child(above, name)
             if cursor.matched is not wanted:
-                if not directory or not patterns.may_differ_below(cursor):
+                if not patterns.may_differ_below(cursor):
                     return True
                 hidden = True
-            cursors.append(cursor)
-        if directory:
-            self._above.append((path + b"/", cursors))
-            if hidden:
-                self._hidden.add(path)
+            below.append((patterns, cursor, wanted))
+        self._above.append((path + b"/", below))
+        if hidden:
+            self._hidden.add(path)
         return False
 
     def reveal(self, found: Iterator[_Found]) -> Iterator[_Found]:

@@ -158,12 +158,13 @@ def _parse_bound(pattern: str, at: int) -> tuple[str, int]:
 class State(dict[str, "State"]):
     """Where all patterns stand after some characters; a mapping to the state after one more."""
 
-    __slots__ = ("_machine", "_places", "hits", "live")
+    __slots__ = ("_machine", "_names", "_places", "hits", "live")
 
     def __init__(self, machine: Machine, places: int) -> None:
         super().__init__()
         self._machine = machine
         self._places = places
+        self._names: dict[bytes, State] = {}
         self.hits = machine.groups_at(places, ends=True)
         """Bits of the groups with a pattern that matches what was read."""
         self.live = machine.groups_at(places, ends=False)
@@ -172,6 +173,17 @@ class State(dict[str, "State"]):
     def __missing__(self, character: str) -> State:
         state = self._machine.step(self._places, character)
         self[character] = state
+        return state
+
+    def after(self, name: bytes) -> State:
+        """Give the state after all characters of a name; the same names are found in many directories."""
+        state = self._names.get(name)
+        if state is None:
+            state = self
+            for character in text_of(name):
+                state = state[character]
+            self._machine.count_step()
+            self._names[name] = state
         return state
 
 
@@ -249,11 +261,15 @@ class Machine:
         """Give the bits of the groups with an end, or with something before its end, in these places."""
         return sum(1 << group for group, masks in self._groups.items() if places & masks[ends])
 
-    def step(self, places: int, character: str) -> State:
-        """Give the state that one more character leads to."""
+    def count_step(self) -> None:
+        """Count one more step that is remembered."""
         self.remembered += 1
         if self.remembered > self._MAX_STEPS:
             self._forget()
+
+    def step(self, places: int, character: str) -> State:
+        """Give the state that one more character leads to."""
+        self.count_step()
         forward, stay = self._move(character)
         places = self._close((places & forward) << 1 | places & stay)
         state = self._states.get(places)
@@ -293,7 +309,4 @@ class Glob:
 
     def matches(self, path: bytes) -> bool:
         """Tell whether the whole of ``path`` fits."""
-        state = self._machine.root["/"]
-        for character in text_of(path):
-            state = state[character]
-        return bool(state.hits)
+        return bool(self._machine.root["/"].after(path).hits)

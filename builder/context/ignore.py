@@ -69,13 +69,19 @@ class Patterns:
 
     def child(self, directory: Cursor, name: bytes) -> Cursor:
         """Go from a directory to what it holds under this name."""
-        state = directory.state["/"]
-        for character in text_of(name):
-            state = state[character]
-        known = self._decisions.get((directory.held, state.hits))
+        state = directory.state["/"].after(name)
+        matched, held = self._decision(directory.held, state.hits)
+        return Cursor(matched, state, held)
+
+    def matches_child(self, directory: Cursor, name: bytes) -> bool:
+        """Tell what :meth:`child` would; for names that nothing can be below."""
+        return self._decision(directory.held, directory.state["/"].after(name).hits)[0]
+
+    def _decision(self, above: int, hits: int) -> tuple[bool, int]:
+        known = self._decisions.get((above, hits))
         if known is None:
-            known = self._decisions[directory.held, state.hits] = self._decide(directory.held, state.hits)
-        return Cursor(known[0], state, known[1])
+            known = self._decisions[above, hits] = self._decide(above, hits)
+        return known
 
     def _decide(self, above: int, hits: int) -> tuple[bool, int]:
         """Weigh the groups in their order: those that matched above, and those that match here."""

@@ -47,7 +47,8 @@ class Files(Protocol):
         """Give everything below a directory, depth first in byte order, each directory before its content.
 
         Paths and targets of hard links are relative to ``path``. A hard link is given only for a file that this walk
-        gave before; where that was skipped or lies elsewhere, it is given as a file. ``skip`` is asked in this order.
+        gave before; where that was skipped or lies elsewhere, it is given as a file. ``skip`` is asked of a directory
+        before what is in it, and of that before anything else; the files of one directory may come before the others.
         """
 
     def open(self, path: bytes) -> int | Content:
