@@ -71,6 +71,12 @@ class Lease:
             self._waiting = {each: until for each, until in self._waiting.items() if until > now}
             self._let_go()
 
+    def close(self) -> None:
+        """Keep nothing any more; no request is at work."""
+        with self._guard:
+            self._waiting.clear()
+            self._let_go()
+
     def _take(self) -> None:
         if self._held is not None:
             return

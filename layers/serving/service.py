@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from layers.errors import StoreError
 from layers.serving import names
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     Handler = Callable[..., Response]
 
-_FULL = 28
-"""ENOSPC; EDQUOT is told in the same way."""
+_HOST = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]*)?")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Service:
@@ -81,7 +81,7 @@ class Service:
             if request.method == "HEAD" and handler.__name__ == "blob" and not self._read_only:
                 self._writing.relied_on(names.digest(parts[1]))
         except StoreError as error:
-            full = isinstance(error.__cause__, OSError) and error.__cause__.errno in {_FULL, 122}
+            full = isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
             message = "the store's disk is full" if full else "the store cannot be used"
             raise RefusalError(507 if full else 500, "UNKNOWN", message) from error
         return response
@@ -102,10 +102,8 @@ class Service:
 
     def _is_ours(self, netloc: str) -> bool:
         """Tell whether a name may be ours: an address can be no other site's, and a name only one that we know."""
-        try:
-            host = (urlsplit(f"//{netloc}").hostname or "").rstrip(".")
-        except ValueError:
-            return False
+        found = _HOST.fullmatch(netloc)
+        host = found[1].strip("[]").rstrip(".").lower() if found else ""
         return host == "localhost" or host.endswith(".localhost") or is_address(host) or host in self._hosts
 
     def expire(self) -> None:

@@ -230,8 +230,9 @@ class Writing:
         self._lease.expire()
 
     def close(self) -> None:
-        """Forget all uploads; no request is at work any more."""
+        """Forget all uploads and pushes; no request is at work any more."""
         self._uploads.close()
+        self._lease.close()
 
 
 def _state(name: str, upload: Upload) -> dict[str, str]:
