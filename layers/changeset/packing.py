@@ -29,14 +29,6 @@ if TYPE_CHECKING:
 
     Open = Callable[[], int | Content]
 
-BLOCK_MIN = 512 * 1024
-"""No block but the last, and those before a large file, is shorter."""
-BLOCK_SPREAD = 512 * 1024
-"""Bytes by which blocks are longer in the mean."""
-BLOCK_MAX = 2 * 1024 * 1024
-LARGE = 1024 * 1024
-"""The content of a longer file is cut at every so many bytes; what is left at its end goes with the last of them."""
-
 
 class Packer:
     """Takes headers and contents in their order and writes them in blocks, known ones without reading their files."""
@@ -49,6 +41,11 @@ class Packer:
         self._blocks = blocks
         self._known = None if search else known  # what is copied is not read, and so not looked at
         self._search = search
+        self._max = blocks.block_max
+        self._min = self._spread = self._max // 4
+        """No block but the last, and those before a large file, is shorter; in the mean they are twice as long."""
+        self._large = self._max // 2
+        """The content of a longer file is cut at every so many bytes; what is left at its end goes with the last."""
         self._salt = blocks.name.encode() + b"\x00"
         self._keys: list[bytes] = []
         self._heads: list[bytes] = []
@@ -72,13 +69,13 @@ class Packer:
             ChangesetError: the content is not as long as the entry says, or the header is longer than any reader takes.
         """
         size = entry.size
-        if size > LARGE and opened is not None:
+        if size > self._large and opened is not None:
             self._add_large(head, entry, opened)
             return
         room = len(head) + size + -size % 512
-        if self._size + room > BLOCK_MAX:
+        if self._size + room > self._max:
             self._cut()
-            if room > BLOCK_MAX:
+            if room > self._max:
                 raise ChangesetError(f"/{_text(entry.path)} has more attributes than a layer can hold")
         self._heads.append(head)
         if self._waiting is not None and (not size or _may_wait(entry, opened)):
@@ -91,7 +88,7 @@ class Packer:
         self.entries.append(entry if size or entry.kind != "file" else entry._replace(digest=EMPTY))
         self._size += room
         # Twice as many bytes end a block twice as often, however many files they are.
-        if self._size >= BLOCK_MIN and crc32(entry.path) * BLOCK_SPREAD < room << 32:
+        if self._size >= self._min and crc32(entry.path) * self._spread < room << 32:
             self._cut()
 
     def _put(self, data: bytes) -> None:
@@ -130,7 +127,7 @@ class Packer:
         for number in range(count):
             self._put(self._heads[number])
             opened, entry = waiting[number], self.entries[first + number]
-            if opened is not None and 0 < entry.size <= LARGE:
+            if opened is not None and 0 < entry.size <= self._large:
                 self.entries[first + number] = self._read(entry, opened)
 
     def _cut(self, end: bytes = b"") -> None:
@@ -163,7 +160,7 @@ class Packer:
         at = 0
         for head, entry in zip(self._heads, entries, strict=True):
             at += len(head)
-            if 0 < entry.size <= LARGE:
+            if 0 < entry.size <= self._large:
                 places.append(Place(at, at + entry.size, entry.path))
                 at += entry.size + -entry.size % 512
         search.look_at_block(room[: self._at], places)
@@ -171,12 +168,12 @@ class Packer:
     def _key(self, count: int, end: bytes) -> bytes:
         """Give the key of the entries that were added last; the digest of a large file is in its own blocks' keys."""
         entries = self.entries[len(self.entries) - count :]
-        digests = [entry.digest for entry in entries if entry.size <= LARGE]
+        digests = [entry.digest for entry in entries if entry.size <= self._large]
         return sha256(b"".join((self._salt, *self._heads, end, *digests))).digest()
 
     def _add_large(self, head: bytes, entry: Entry, opened: Open) -> None:
         """Add a file whose content has blocks of its own; its header ends the block before."""
-        if self._size + len(head) > BLOCK_MAX:
+        if self._size + len(head) > self._max:
             self._cut()
         if self._waiting is None:
             self._put(head)
@@ -194,7 +191,7 @@ class Packer:
         """Put what is known of a large file's content, and give how many bytes of it."""
         at = 0
         while self._known and at < entry.size:
-            size = _piece(entry.size, at)
+            size = self._piece(entry.size, at)
             key = self._large_key(entry.digest, at, size)
             packed = self._known.take(key)
             if packed is None:
@@ -211,7 +208,7 @@ class Packer:
         at, content = 0, opened()
         try:
             while at < entry.size:
-                size = _piece(entry.size, at)
+                size = self._piece(entry.size, at)
                 room = self._blocks.room()
                 if _fill(content, room[: size + (at + size == entry.size)], size) != size:
                     _fail_changed(entry)
@@ -236,9 +233,13 @@ class Packer:
     def _large_key(self, digest: bytes, at: int, size: int) -> bytes:
         return sha256(b"%s%s %d %d" % (self._salt, digest, at, size)).digest()
 
+    def _piece(self, size: int, at: int) -> int:
+        """Give the length of the block of a large file that begins at a byte of it."""
+        return size - at if size - at < 2 * self._large else self._large
+
     def close(self) -> Compressed:
         """Write the end of the archive; the keys are with the blocks then."""
-        if self._size + len(END) > BLOCK_MAX:
+        if self._size + len(END) > self._max:
             self._cut()
         self._cut(END)
         done = self._blocks.close()
@@ -249,11 +250,6 @@ class Packer:
 def _may_wait(entry: Entry, opened: Open | None) -> bool:
     """Tell whether a file's content need not be read where its block is known."""
     return isinstance(opened, Lasting) and bool(entry.digest) and entry.path not in KEPT
-
-
-def _piece(size: int, at: int) -> int:
-    """Give the length of the block of a large file that begins at a byte of it: the last one takes what is left."""
-    return size - at if size - at < 2 * LARGE else LARGE
 
 
 def _fill(content: int | Content, room: memoryview, size: int) -> int:

@@ -98,7 +98,11 @@ class LayerWriter:
     def close(self) -> WrittenLayer:
         """End the archive; the sink is complete when this returns. Closing again gives the same result."""
         if self._result is None:
-            done = self._packer.close()
+            try:
+                done = self._packer.close()
+            except BaseException:
+                self._blocks.abort()
+                raise
             index = LayerIndex(self._packer.entries, self._packer.contents, done.blocks)
             self._result = WrittenLayer(done.diff_id, done.digest, done.size, done.uncompressed_size, index)
         return self._result

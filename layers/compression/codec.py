@@ -22,6 +22,8 @@ _HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _STORED = struct.Struct("<BHH")
 _TRAILER = struct.Struct("<II")
 _STORED_MAX = 65535
+_ZSTD_WINDOW = 23
+"""8 MiB: the largest that every reader is to support (RFC 8878, 3.1.1.1.2)."""
 _TASTE = 4096
 _TASTES = 4
 _BITE = 64 * 1024
@@ -136,7 +138,9 @@ def _stored(data: Buffer, crc: int) -> bytes:
 def _zstd(level: int) -> Codec:
     import zstandard  # noqa: PLC0415  # start-up time: only where it is used
 
-    compressor = zstandard.ZstdCompressor(level=level, write_checksum=False)
+    # What a block repeats of its own beginning is found; smaller inputs get smaller windows by themselves.
+    parameters = zstandard.ZstdCompressionParameters(compression_level=level, window_log=_ZSTD_WINDOW)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters)
     decompressor = zstandard.ZstdDecompressor()
 
     def decompress(data: Buffer) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import tempfile
 from functools import partial
@@ -14,10 +13,10 @@ from unittest import mock
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.changeset import packing
 from layers.changeset.entry import Change, Entry, Lasting
 from layers.changeset.known import KnownBlocks
 from layers.changeset.write import write_layer
+from layers.compression.write import BLOCK_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
 Tree = dict[bytes, bytes | None]
 """By path: a file's content, or None for a directory."""
 
-SMALL = {"BLOCK_MIN": 2000, "BLOCK_SPREAD": 2000, "BLOCK_MAX": 16_384, "LARGE": 6000}
-"""The sizes of blocks, so that few bytes make many of them."""
+SMALL = 8192
+"""Bytes of the longest block here, so that few bytes make many of them."""
 
 contents = st.none() | st.tuples(st.integers(0, 20_000), st.binary(min_size=1, max_size=3)).map(
     lambda drawn: (drawn[1] * drawn[0])[: drawn[0]]
@@ -60,12 +59,7 @@ def test_a_layer_is_the_same_whatever_was_written_before(
     history: list[Tree], edits: list[Tree], form: tuple[Compression, int | None], threads: int
 ) -> None:
     history += [history[-1] | edit for edit in edits]
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        contextlib.ExitStack() as sizes,
-    ):
-        for name, value in SMALL.items():
-            sizes.enter_context(mock.patch.object(packing, name, value))
+    with tempfile.TemporaryDirectory() as scratch, mock.patch.dict(BLOCK_MAX, dict.fromkeys(BLOCK_MAX, SMALL)):
         before: list[tuple[Path, Sequence[Block]]] = []
         for number, tree in enumerate(history):
             cold_sink, blob = io.BytesIO(), Path(scratch, str(number))

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers.changeset.entry import Change
-from layers.changeset.packing import LARGE
 from layers.changeset.search import Search
 from layers.changeset.write import write_layer
+from layers.compression.write import BLOCK_MAX
 from tests.support.rootfs import change_of, directory, file, symlink
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from tests.support.rootfs import Node
 
+LARGE = BLOCK_MAX["none"] // 2
+"""Bytes of the longest file that has no blocks of its own."""
 NEEDLE = b"correct horse battery"
 
 
