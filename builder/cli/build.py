@@ -78,27 +78,27 @@ def build(
     names, arguments, pairs, notes, hosts, specs = (tuple(each or ()) for each in several)
     more = (secrets, agents, build_contexts, ulimits, allow, no_cache_filters)
     private, sockets, named, bounds, allowed, fresh = (tuple(each or ()) for each in more)
-    options = opt.Options(
+    _build_or_answer(opt.Options(
         context, file, names, arguments, target, pairs, notes, no_cache, pull, platform, network, hosts,
         quiet, progress, iidfile, metadata_file, load, push, specs, common.way(isolation, runtime), root,
         secrets=private, agents=sockets, build_contexts=named, shm_size=shm_size, ulimits=bounds, allow=allowed,
         no_cache_filters=fresh, debug=debug, keep_failed=keep_failed, profile=profile,
         limits=(cgroup_parent, memory, memory_swap, cpu_shares, cpu_quota, cpu_period, cpuset_cpus, cpuset_mems),
-    )  # fmt: skip
-    if check or format or call != "build":
-        sys.exit(_ask(options, call, format, check=check))
-    run(options)
+    ), call, format, check=check)  # fmt: skip
 
 
-def _ask(options: Options, call: str, form: str, *, check: bool) -> int:
-    """Answer ``--call`` and give the exit code."""
+def _build_or_answer(options: Options, call: str, form: str, *, check: bool) -> None:
+    """Build, or answer ``--call`` and exit with its code."""
+    if not check and not form and call == "build":
+        run(options)
+        return
     from builder.cli.call import Call, answer  # noqa: PLC0415 - a build asks nothing
 
     asked = Call.parse(call, form, check=check)
     if asked.method == "build":
         run(options)
-        return 0
-    return answer(asked, options, _environment(options))
+    else:
+        sys.exit(answer(asked, options, _environment(options)))
 
 
 def _environment(options: Options) -> Environment:
