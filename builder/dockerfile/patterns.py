@@ -44,6 +44,8 @@ class _Piece:
 
     def stands(self, text: str, at: int) -> bool:
         """Tell whether the piece stands right there."""
+        if _ANY not in self.items:
+            return text.startswith("".join(self.items), at)
         return self._regex.match(text, at) is not None
 
     def reversed(self) -> _Piece:
@@ -82,6 +84,8 @@ def replace(pattern: str, replacement: str, value: str, *, everywhere: bool, lim
         return _bounded(
             [replacement, *(char + replacement for char in value)] if everywhere else [replacement, value], limit
         )
+    if not _may_match(pieces, value):
+        return value
     out: list[str] = []
     size = at = 0
     while (found := _find(pieces, value, at)) is not None:
@@ -101,6 +105,8 @@ def _bounded(parts: list[str], limit: int) -> str:
 
 def _match_beginning(pieces: list[_Piece], value: str, *, longest: bool) -> int | None:
     """Give the end of the shortest or longest match at the beginning of the value."""
+    if not _may_match(pieces, value):
+        return None
     if not pieces[0].stands(value, 0):
         return None
     at = len(pieces[0].items)
@@ -111,6 +117,11 @@ def _match_beginning(pieces: list[_Piece], value: str, *, longest: bool) -> int 
             return None
         at = start + len(piece.items)
     return at
+
+
+def _may_match(pieces: list[_Piece], value: str) -> bool:
+    """Tell whether the value has room for the pattern; making a regular expression of a longer one may take seconds."""
+    return sum(len(piece.items) for piece in pieces) <= len(value)
 
 
 def _find(pieces: list[_Piece], value: str, start: int) -> tuple[int, int] | None:

@@ -1,9 +1,9 @@
 """The text of a Dockerfile: directives, and logical lines with where they stand and what heredocs they bring.
 
 dockerfile-parse joins continued lines. It has never heard of heredocs, takes an empty line for the end of a
-continuation and an escaped escape for one, so it is given a prepared text with the original's line numbers: bodies of
-heredocs are blank in it, empty lines inside a continuation are continued, and every instruction ends in a mark that
-no continuation can follow. What it would read otherwise even so, or in time by the square, is joined before.
+continuation and an escaped escape for one, so it is given a prepared text: of instructions that go on, their own lines,
+and at the end of each a mark that no continuation can follow. What it would read otherwise even so, or in time by the
+square, is joined here.
 """
 
 from __future__ import annotations
@@ -70,10 +70,10 @@ def read_source(content: bytes, file: str) -> Source:
     directives, count = _directives(physical, file)
     reader = _Reader(physical, directives.get("escape", "\\"), file, count)
     reader.read()
-    texts = _joined(reader.prepared, reader.escape)
+    joined = _joined(reader.prepared, reader.escape)
     lines = tuple(
-        Line(where, text.strip(BLANKS), heredocs, comments)
-        for text, (where, heredocs, comments) in zip(texts, reader.found, strict=True)
+        Line(where, (next(joined) if text is None else text).strip(BLANKS), heredocs, comments)
+        for text, where, heredocs, comments in reader.found
     )
     return Source(directives, reader.escape, lines, tuple(physical), tuple(reader.empty))
 
@@ -105,14 +105,14 @@ class _Reader:
 
     def __init__(self, physical: Sequence[str], escape: str, file: str, directives: int) -> None:
         self.escape = escape
-        self.prepared = [""] * len(physical)
-        self.found: list[tuple[SourceRange, tuple[Heredoc, ...], tuple[str, ...]]] = []
+        self.prepared: list[str] = []
+        """The lines of instructions for dockerfile-parse to join."""
+        self.found: list[tuple[str | None, SourceRange, tuple[Heredoc, ...], tuple[str, ...]]] = []
+        """The parts of each ``Line``; there is no text where it is in ``prepared``."""
         self.empty: list[SourceRange] = []
         self._physical = physical
         self._file = file
         self._at = directives
-        if escape != "\\":
-            self.prepared[0] = f"# escape={escape}"
 
     def read(self) -> None:
         comments: list[str] = []
@@ -136,21 +136,21 @@ class _Reader:
         start = self._at
         first, continues = self._cut(self._physical[start].rstrip("\r").lstrip(BLANKS))
         self._at += 1
-        parts = [(start, first), *(self._continued() if continues else ())]
-        self._prepare(parts)
+        parts = [first, *(self._continued() if continues else ())]
+        text = self._prepare(parts)
         where = SourceRange(self._file, start + 1, self._at)
         heredocs: tuple[Heredoc, ...] = ()
-        if any("<<" in part for _, part in parts):
+        if any("<<" in part for part in parts):
             try:
-                begun = heredocs_of("".join(part for _, part in parts), self.escape)
+                begun = heredocs_of("".join(parts), self.escape)
             except DockerfileError as error:
                 raise DockerfileError(error.message, where=where, hint=error.hint) from None
             heredocs = tuple([self._body(heredoc, where) for heredoc in begun])
             where = SourceRange(self._file, start + 1, self._at)
-        self.found.append((where, heredocs, comments))
+        self.found.append((text, where, heredocs, comments))
 
-    def _continued(self) -> Iterator[tuple[int, str]]:
-        """Give where each further part of a logical line stands, and the part without its escape."""
+    def _continued(self) -> Iterator[str]:
+        """Give each further part of a logical line, without its escape."""
         empty = False
         continues = True
         while continues and self._at < len(self._physical):
@@ -161,7 +161,7 @@ class _Reader:
                 empty = True
             elif not bare.startswith("#"):
                 text, continues = self._cut(line)
-                yield self._at - 1, text
+                yield text
         if empty:
             self.empty.append(SourceRange(self._file, self._at, self._at))
 
@@ -172,21 +172,19 @@ class _Reader:
             return line, False
         return bare[:-1], True
 
-    def _prepare(self, parts: list[tuple[int, str]]) -> None:
-        """Write a logical line for dockerfile-parse: as it stands where that is safe, else joined."""
-        start, end = parts[0][0], parts[-1][0]
-        safe = (
-            start < end < start + _MAX_JOINED_THERE
-            and _BEGINNING.match(parts[0][1])
-            and not any(_SEPARATORS.search(part) for _, part in parts)
-        )
-        if not safe:
-            self.prepared[start] = _MARK + "".join([part for _, part in parts]) + _MARK
-            return
-        self.prepared[start:end] = [self.escape] * (end - start)
-        for at, part in parts[:-1]:
-            self.prepared[at] = part + self.escape
-        self.prepared[end] = parts[-1][1] + _MARK
+    def _prepare(self, parts: Sequence[str]) -> str | None:
+        """Write a logical line for dockerfile-parse where that joins it; else give it joined."""
+        beginning = _BEGINNING.match(parts[0])
+        if (
+            not 1 < len(parts) <= _MAX_JOINED_THERE
+            or beginning is None
+            or beginning[0].strip().lower() == "comment"  # it marks comments so
+            or any(_SEPARATORS.search(part) for part in parts)
+        ):
+            return "".join(parts)
+        self.prepared += [part + self.escape for part in parts[:-1]]
+        self.prepared.append(parts[-1] + _MARK)
+        return None
 
     def _body(self, heredoc: Heredoc, where: SourceRange) -> Heredoc:
         """Read the lines up to the heredoc's name."""
@@ -204,16 +202,14 @@ class _Reader:
 
 def _joined(prepared: Sequence[str], escape: str) -> Iterator[str]:
     """Let dockerfile-parse read the prepared text, and give each instruction in one line."""
+    if not prepared:
+        return
     from dockerfile_parse import DockerfileParser  # noqa: PLC0415 - 25 ms that a command without a Dockerfile need not spend
 
-    text = io.BytesIO("\n".join([*prepared, ""]).encode())  # a file object: it looks for files otherwise
+    directive = f"# escape={escape}"
+    text = io.BytesIO("\n".join([directive, *prepared, ""]).encode())  # a file object: it looks for files otherwise
     for entry in DockerfileParser(fileobj=text, env_replace=False).structure:
-        if entry["instruction"] == "COMMENT":
-            continue
-        content: str = entry["content"]
-        if entry["startline"] == entry["endline"]:
-            yield content[1:-2]  # between its marks, and without its end
-        else:
-            beginning = _BEGINNING.match(content)
+        if entry["instruction"] != "COMMENT":
+            beginning = _BEGINNING.match(entry["content"])
             assert beginning is not None, escape
             yield beginning[0] + entry["value"][:-1]

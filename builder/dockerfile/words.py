@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BLANKS = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + "\u2028\u2029\u202f\u205f\u3000"
 """Unicode's white space; Python's own also counts the separators 1C to 1F, a Dockerfile does not."""
 
-MAX_EXPANSION = 16 << 20
+MAX_EXPANSION = 1 << 20
 """Characters that one word may come to: ``ENV a=$a$a`` doubles with every line."""
 
 _MAX_DEPTH = 64

@@ -206,6 +206,8 @@ def test_no_megabyte_takes_time_by_the_square(content: bytes) -> None:
         pytest.param("${v//*a*b/x}", id="replace with stars"),
         pytest.param("${v//a/xx}" * 100, id="many replacements"),
         pytest.param("${x:-" * 100_000, id="open braces"),
+        pytest.param("${v//a/${v//a/${v//a/${v//a/x}}}}", id="replacements in one another"),
+        pytest.param("${v#" + "?" * 400_000 + "}", id="a pattern longer than the value"),
         pytest.param("$x" * 400_000, id="many variables"),
         pytest.param("'" * 400_000, id="single quotes"),
     ],

@@ -243,6 +243,11 @@ def test_mistakes_are_named_with_a_hint(text: str, message: str, hint: str) -> N
     assert error.where is not None
 
 
+def test_an_unknown_instruction_that_goes_on_is_named_whatever_it_is_called() -> None:
+    """dockerfile-parse marks comments by this word."""
+    assert "unknown instruction: comment" == refusal("FROM scratch\nRUN a \\\n b\ncomment a \\\nb").message
+
+
 def test_a_dockerfile_beyond_all_measure_is_refused() -> None:
     assert "more than" in refusal("#" * ((16 << 20) + 1)).message
 
