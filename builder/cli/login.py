@@ -15,6 +15,13 @@ from layers.reference import DOCKER_HUB
 
 _Registry = Annotated[str, typer.Argument(metavar="[REGISTRY]", help="The registry's host[:port]; else Docker Hub.")]
 
+_UNENCRYPTED = """\
+WARNING! Your password will be stored unencrypted in {file}.
+Configure a credential helper to remove this warning. See
+https://docs.docker.com/engine/reference/commandline/login/#credentials-store
+"""
+_PLAIN = "WARNING! {host} is asked without encryption: the password can be read by anybody on the way."
+
 
 def login(
     registry: _Registry = "",
@@ -29,7 +36,7 @@ def login(
 
     Example: echo "$TOKEN" | pybuild login -u me --password-stdin registry.example.com
     """
-    from layers.registry.credentials import Credential  # noqa: PLC0415 - what --help does not need
+    from layers.registry.settings import is_loopback  # noqa: PLC0415 - what --help does not need
 
     if password and from_stdin:
         raise BuildError("--password and --password-stdin exclude one another")
@@ -43,8 +50,14 @@ def login(
         password = sys.stdin.read().removesuffix("\n").removesuffix("\r")
     username, password = _asked(username, password, environment, host)
     with environment.client(insecure=[host] if insecure else []) as client:
-        client.check_login(host, username, password)
-    environment.credentials().store(host, Credential(username, password))
+        if client.is_plain(host) and not is_loopback(host):
+            print(_PLAIN.format(host=host), file=sys.stderr)
+        credential = client.check_login(host, username, password)
+    credentials = environment.credentials()
+    file = credentials.plain_file(host)
+    if file is not None and credential.password:
+        print(_UNENCRYPTED.format(file=file), file=sys.stderr)
+    credentials.store(host, credential)
     print("Login Succeeded")
 
 

@@ -20,7 +20,7 @@ from layers.registry.response import clean, public_url, refusal
 from layers.registry.settings import allows_plain_http
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from layers.registry.credentials import Credential, Lookup
     from layers.registry.response import Response
@@ -51,6 +51,8 @@ class _Token:
     header: str
     expires: float
     """On the monotonic clock."""
+    refresh: str
+    """A token that lasts, to be exchanged for others like this one; ``""`` where the server gave none."""
 
 
 def parse_challenges(values: Iterable[str]) -> tuple[Challenge, ...]:
@@ -94,9 +96,11 @@ def hint_for(registry: str) -> str:
 class Authenticator:
     """Finds and remembers what to send as ``Authorization``; shared by threads."""
 
-    def __init__(self, transport: Transport, lookup: Lookup) -> None:
+    def __init__(self, transport: Transport, lookup: Lookup, keep: Callable[[str], None] | None = None) -> None:
+        """Ask ``lookup`` for credentials; with ``keep``, ask token servers for a refresh token and hand it over."""
         self._transport = transport
         self._lookup = lookup
+        self._keep = keep
         self._lock = threading.Lock()
         self._fetching: dict[tuple[str, tuple[str, ...]], threading.Lock] = {}
         self._tokens: dict[tuple[str, tuple[str, ...]], _Token] = {}
@@ -199,6 +203,8 @@ class Authenticator:
         else:
             query = [("service", service)] * bool(service) + [("scope", scope) for scope in scopes]
             headers = {}
+            if self._keep is not None:
+                query += [("offline_token", "true"), ("client_id", _CLIENT_ID)]
             if credential and credential.username:
                 query.append(("account", credential.username))
                 headers = {"Authorization": _basic(credential)}
@@ -212,7 +218,10 @@ class Authenticator:
                 raise refusal(response)
             return _read_token(response, registry, started)
 
-        return self._transport.exchange(ask, read)
+        token = self._transport.exchange(ask, read)
+        if token.refresh and self._keep is not None:
+            self._keep(token.refresh)
+        return token
 
 
 def _read_token(response: Response, registry: str, started: float) -> _Token:
@@ -220,13 +229,15 @@ def _read_token(response: Response, registry: str, started: float) -> _Token:
     try:
         source: dict[str, Any] = parse_object(response.content(_MAX_ANSWER), where)
         token = get(source, str, "token", where) or get(source, str, "access_token", where)
-        lifetime = source.get("expires_in")
+        lifetime, refresh = source.get("expires_in"), get(source, str, "refresh_token", where) or ""
     except InvalidError as error:
         raise AuthenticationError(f"{error}", hint="is there a login page in front of the registry?") from error
     if not token:
         raise AuthenticationError(f"{where} holds no token")
+    if refresh:
+        _bearer(refresh, registry)  # what could not be sent is not to be kept either
     seconds = lifetime if isinstance(lifetime, int | float) and lifetime > _MIN_LIFETIME else _MIN_LIFETIME
-    return _Token(_bearer(token, registry), started + min(seconds, 86400) - 5)
+    return _Token(_bearer(token, registry), started + min(seconds, 86400) - 5, refresh)
 
 
 def denied(registry: str, response: Response) -> AuthenticationError:

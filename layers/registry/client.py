@@ -71,15 +71,22 @@ class Client:
         """
         self._session.request(registry, "GET", "/v2/", what=f"the API of {registry}").close()
 
-    def check_login(self, registry: str, username: str, password: str) -> None:
-        """Ask whether a registry takes a user's password.
+    def is_plain(self, registry: str) -> bool:
+        """Tell whether a registry is talked to without TLS, so that whoever is on the way reads along."""
+        return self._session.is_plain(registry)
+
+    def check_login(self, registry: str, username: str, password: str) -> Credential:
+        """Ask whether a registry takes a user's password, and give what is to be kept of it.
+
+        That is a token in the password's place where the registry's token server gives one that lasts (oauth.md).
 
         Raises:
             AuthenticationError: it does not.
             RegistryError: it cannot be reached, or is no registry.
         """
         credential = Credential(username, password)
-        session = Session(self.settings, lambda _registry, _repository: credential)
+        lasting: list[str] = []
+        session = Session(self.settings, lambda _registry, _repository: credential, lasting.append)
         try:
             session.request(registry, "GET", "/v2/", what=f"the API of {registry}").close()
         except AuthenticationError as error:
@@ -91,6 +98,7 @@ class Client:
             ) from error
         finally:
             session.close()
+        return Credential(username, identity_token=lasting[-1]) if lasting else credential
 
     def search(self, term: str, limit: int = 25, *, registry: str = DOCKER_HUB) -> tuple[Found, ...]:
         """Find repositories by a word in their names: on Docker Hub by its search, elsewhere in the catalog.

@@ -105,6 +105,15 @@ class CredentialFiles:
                 auths[key]["identitytoken"] = credential.identity_token
         _write(path, source)
 
+    def plain_file(self, registry: str) -> Path | None:
+        """Give the file in which a registry's credential is kept readable; None where a helper keeps it.
+
+        Raises:
+            InvalidError: the file cannot be read.
+        """
+        path = self._target()
+        return None if _helper(_read(path), registry, path) else path
+
     def erase(self, registry: str) -> bool:
         """Forget a registry's credential; False where the first file had none.
 

@@ -12,7 +12,7 @@ from layers.registry.response import Response, join, origin, refusal
 from layers.registry.transport import Body, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from layers.registry.credentials import Lookup
     from layers.registry.settings import Settings
@@ -21,15 +21,21 @@ if TYPE_CHECKING:
 class Session:
     """What all repositories of a client share: connections, tokens, and which mirrors are down. Used by threads."""
 
-    def __init__(self, settings: Settings, credentials: Lookup) -> None:
+    def __init__(
+        self, settings: Settings, credentials: Lookup, keep_refresh: Callable[[str], None] | None = None
+    ) -> None:
         self.settings = settings
         self._transport = Transport(settings)
-        self._authenticator = Authenticator(self._transport, credentials)
+        self._authenticator = Authenticator(self._transport, credentials, keep_refresh)
         self._lock = threading.Lock()
         self._down: set[str] = set()
 
     def close(self) -> None:
         self._transport.close()
+
+    def is_plain(self, registry: str) -> bool:
+        """Tell whether a registry is talked to without TLS; where that is allowed, it is asked which it speaks."""
+        return self._transport.base(registry).startswith("http:")
 
     def mirrors(self, registry: str) -> tuple[str, ...]:
         """Give the mirrors of a registry that have not failed yet."""

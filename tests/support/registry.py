@@ -78,6 +78,8 @@ class Registry:
         """Whether a manifest is refused whose blobs are not there, as real registries do."""
         self.page = 1000
         self.realm = ""
+        self.lasting = False
+        """Whether the token server gives those who ask for it a token that lasts (oauth.md)."""
         self.repositories: dict[str, Stored] = {}
         self.uploads: dict[str, bytes] = {}
         self.tokens: dict[str, set[str]] = {}
@@ -261,7 +263,8 @@ class Handler(BaseHTTPRequestHandler):
         token = uuid.uuid4().hex
         self.registry.tokens[token] = granted
         key = "access_token" if self.command == "POST" else "token"
-        self.answer(200, json.dumps({key: token, "expires_in": 300}).encode())
+        lasting = {"refresh_token": REFRESH} if self.registry.lasting and form.get("offline_token") == ["true"] else {}
+        self.answer(200, json.dumps({key: token, "expires_in": 300, **lasting}).encode())
 
     def route(self) -> None:
         for pattern, method in (
