@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from builder.errors import BuildError
     from layers.errors import LayersError
 
-_FAILED, _INTERRUPTED = 1, 130
+_FAILED, _INTERRUPTED, _NOT_RUN = 1, 130, 125
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -27,13 +28,20 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _guarded(arguments: list[str]) -> int:
-    """Run a command and give the exit code: 1 for an error, 2 for wrong usage, 130 when interrupted."""
+    """Run a command and give the exit code: 1 for an error (of run 125), 2 for wrong usage, 130 when interrupted."""
+    gc.set_threshold(
+        50_000
+    )  # values are frozen and form no cycles: looking for some took 6 % of a build with nothing new
     from builder.cli.app import app, with_command  # noqa: PLC0415 - --version needs none of it
     from builder.errors import BuildError, CancelledError  # noqa: PLC0415
     from layers.errors import LayersError  # noqa: PLC0415
 
+    failed = _FAILED
     try:
-        app()(args=with_command(arguments), prog_name="pybuild")
+        given = with_command(arguments)
+        if given[:1] == ["run"] or given[:2] == ["container", "run"]:
+            failed = _NOT_RUN  # others are the container's
+        app()(args=given, prog_name="pybuild")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else _FAILED
     except CancelledError as error:
@@ -41,14 +49,14 @@ def _guarded(arguments: list[str]) -> int:
         return _INTERRUPTED
     except (BuildError, LayersError) as error:
         _say(error)
-        return _FAILED
+        return failed
     except BrokenPipeError:  # whoever read the output has gone: nothing is wrong
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _FAILED
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print(f"ERROR: {where}{error.strerror or error}", file=sys.stderr)
-        return _FAILED
+        return failed
     return 0
 
 

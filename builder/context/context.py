@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PASSAGE = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NO_NAMES = frozenset({b"", b".", b".."})
-_NAMES = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+_ENCODING, _ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 _KIND = 0o170000
 """The bits of ``st_mode`` that say what a file is."""
 
@@ -269,7 +269,7 @@ def _scan(
     """List a directory in byte order, without the files that are to be skipped: they are not even sorted."""
     try:
         with os.scandir(directory) as entries:
-            found = [(entry.name.encode(*_NAMES), entry) for entry in entries]
+            found = [(entry.name.encode(_ENCODING, _ERRORS), entry) for entry in entries]
     except OSError as error:
         raise unreadable(path, error) from error
     if skip is not None:
