@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from layers import mediatype
 from layers.config import ImageConfig
@@ -71,6 +71,26 @@ class Layer(Protocol):
         Raises:
             NotFoundError: the content is gone.
             VerificationError: by the reader, at the end.
+        """
+
+
+class Held(NamedTuple):
+    """The first bytes of a blob, as they came before; nobody has verified them."""
+
+    reader: Reader
+    size: int
+
+
+@runtime_checkable
+class Resumable(Layer, Protocol):
+    """A layer that comes from far away: what came of it before need not come again."""
+
+    def open_after(self, held: Held) -> AbstractContextManager[Reader]:
+        """Open the compressed bytes that follow those held, which are verified together with them.
+
+        Raises:
+            NotFoundError: the content is gone.
+            VerificationError: at once, where one cannot go on after these bytes; or by the reader, at the end.
         """
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from layers.image import Reader
+    from layers.image import Held, Reader
     from layers.registry.repository import Repository
 
 _MAX_DEPTH = 8
@@ -77,6 +77,10 @@ class RemoteLayer:
     def open(self) -> AbstractContextManager[Reader]:
         """Open the compressed bytes; see :meth:`Repository.open_blob`."""
         return self.repository.open_blob(self.descriptor, self.report)
+
+    def open_after(self, held: Held) -> AbstractContextManager[Reader]:
+        """Open the bytes that follow those held; see :meth:`Repository.open_blob`."""
+        return self.repository.open_blob(self.descriptor, self.report, held)
 
 
 def assemble(repository: Repository, document: Document, depth: int = 0, *, runnable: bool = True) -> Image | Index:

@@ -17,7 +17,7 @@ from layers.registry.response import Response, TransportError, public_url
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from layers.image import Reader
+    from layers.image import Held, Reader
     from layers.model import Descriptor
     from layers.registry.settings import Settings
 
@@ -32,13 +32,16 @@ Fetch = Callable[[int], Response]
 class BlobReader:
     """One blob's bytes, over as many connections as it takes."""
 
-    def __init__(self, descriptor: Descriptor, fetch: Fetch, settings: Settings) -> None:
+    def __init__(self, descriptor: Descriptor, fetch: Fetch, settings: Settings, offset: int = 0) -> None:
         self._descriptor = descriptor
         self._fetch = fetch
         self._settings = settings
-        self._offset = 0
+        self._offset = offset
         self._failures = 0
-        self._last_break = 0
+        self._last_break = offset
+        if offset:
+            self._go_on()
+            return
         self._response = fetch(0)
         promised = self._response.length
         if promised is not None and promised != descriptor.size:
@@ -46,6 +49,24 @@ class BlobReader:
             raise VerificationError(
                 f"blob {descriptor.digest} has another size", expected=descriptor.size, actual=promised
             )
+
+    def _go_on(self) -> None:
+        """Ask for what follows bytes of another time.
+
+        Raises:
+            VerificationError: the registry has nothing to follow them.
+        """
+        try:
+            self._response = self._fetch(self._offset)
+            try:
+                self._arrive()
+            except TransportError as error:
+                self._resume(error)
+        except RegistryError as error:
+            if isinstance(error, TransportError) or error.status not in {None, 416}:
+                raise
+            what = f"blob {self._descriptor.digest} cannot be gone on with"
+            raise VerificationError(what, expected=f"bytes {self._offset}-", actual=error.message) from error
 
     def read(self, size: int = -1, /) -> bytes:
         """Give up to ``size`` bytes, and of more than the blob has one: who verifies sees by that what it is.
@@ -85,14 +106,18 @@ class BlobReader:
             self._settings.sleep(self._settings.backoff * 2 ** (self._failures - 1))
             try:
                 self._response = self._fetch(self._offset)
-                if self._response.status == 206:
-                    self._check_range()
-                else:
-                    self._skip(self._offset)
+                self._arrive()
             except TransportError as again:
                 error = again
             else:
                 return
+
+    def _arrive(self) -> None:
+        """Come to where it goes on."""
+        if self._response.status == 206:
+            self._check_range()
+        else:
+            self._skip(self._offset)
 
     def _check_range(self) -> None:
         text = self._response.header("Content-Range")
@@ -117,10 +142,10 @@ class BlobReader:
 class _Watched:
     """Tells how far reading has come."""
 
-    def __init__(self, source: Reader, report: Callable[[int], None]) -> None:
+    def __init__(self, source: Reader, report: Callable[[int], None], done: int) -> None:
         self._source = source
         self._report = report
-        self._done = 0
+        self._done = done
 
     def read(self, size: int = -1, /) -> bytes:
         data = self._source.read(size)
@@ -132,10 +157,38 @@ class _Watched:
 
 @contextmanager
 def open_blob(
-    descriptor: Descriptor, fetch: Fetch, settings: Settings, report: Callable[[int], None] | None = None
+    descriptor: Descriptor,
+    fetch: Fetch,
+    settings: Settings,
+    report: Callable[[int], None] | None = None,
+    held: Held | None = None,
 ) -> Iterator[Reader]:
-    """Open a blob: bytes are verified as they are read, and ``report`` is told how many there were."""
-    source = BlobReader(descriptor, fetch, settings)
+    """Open a blob: bytes are verified as they are read, and ``report`` is told how many there were.
+
+    What is ``held`` is read and verified first, and not given.
+    """
+    done = held.size if held else 0
+    source = _Joined(held.reader if held and done else BlobReader(descriptor, fetch, settings))
     # the reader needs no more of a file than read and close
     with VerifyingReader(cast("BinaryIO", source), descriptor.digest, descriptor.size) as verifying:
-        yield _Watched(verifying, report) if report else verifying
+        while verifying.size < done:
+            verifying.read(min(done - verifying.size, _BLOCK))
+        if 0 < done < descriptor.size:
+            source.current = BlobReader(descriptor, fetch, settings, done)
+        if report and done:
+            report(done)
+        yield _Watched(verifying, report, done) if report else verifying
+
+
+class _Joined:
+    """What is held of a blob, and then what comes."""
+
+    def __init__(self, first: Reader) -> None:
+        self.current = first
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self.current.read(size)
+
+    def close(self) -> None:
+        if isinstance(self.current, BlobReader):
+            self.current.close()

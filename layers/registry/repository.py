@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from layers.image import Reader
+    from layers.image import Held, Reader
     from layers.registry.session import Session
 
 T = TypeVar("T")
@@ -142,18 +142,20 @@ class Repository:
         return found.image(platform or Platform.host()) if isinstance(found, Index) else found
 
     def open_blob(
-        self, descriptor: Descriptor, report: Callable[[int], None] | None = None
+        self, descriptor: Descriptor, report: Callable[[int], None] | None = None, held: Held | None = None
     ) -> AbstractContextManager[Reader]:
         """Open a blob: verified as it is read, and resumed where the connection breaks.
 
-        Read to the end: a wrong byte is known only there. ``report`` is told the bytes so far.
+        Read to the end: a wrong byte is known only there. ``report`` is told the bytes so far. What is ``held`` of it
+        already is verified with the rest, and only the rest is asked for and given.
 
         Raises:
             NotFoundError: there is no such blob.
-            VerificationError: at once or by the reader, where size or digest are others.
+            VerificationError: at once or by the reader, where size or digest are others, or the registry has no such
+                rest.
             RegistryError: the registry refuses, or the connection broke each time.
         """
-        return open_blob(descriptor, lambda offset: self._blob(descriptor, offset), self.session.settings, report)
+        return open_blob(descriptor, lambda offset: self._blob(descriptor, offset), self.session.settings, report, held)
 
     def _blob(self, descriptor: Descriptor, offset: int) -> Response:
         headers = {"Range": f"bytes={offset}-"} if offset else {}

@@ -93,9 +93,9 @@ class BlobStore(Protocol):
 class _Tally:
     """Count what passes, hash it where wanted, and hold both against what was promised."""
 
-    def __init__(self, *, hashing: bool) -> None:
+    def __init__(self, *, hashing: bool, size: int = 0) -> None:
         self._hash = hashlib.sha256() if hashing else None
-        self.size = 0
+        self.size = size
 
     def add(self, data: bytes | memoryview) -> None:
         if self._hash is not None:
@@ -174,7 +174,7 @@ class DiskBlobs:
         try:  # around all of it: Ctrl-C may come when the file has just been made
             with disk_errors("write", temporary):
                 descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            yield _DiskWriter(self, temporary, descriptor, hashing=hashing)
+            yield DiskWriter(self, temporary, descriptor, hashing=hashing)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
@@ -243,9 +243,11 @@ class DiskBlobs:
         return NotFoundError(f"no blob {digest} in {self.root}")
 
 
-class _DiskWriter:
-    def __init__(self, blobs: DiskBlobs, temporary: Path, descriptor: int, *, hashing: bool) -> None:
-        self._tally = _Tally(hashing=hashing)
+class DiskWriter:
+    """A blob on its way into a file of this directory, of which ``held`` bytes are there already."""
+
+    def __init__(self, blobs: DiskBlobs, temporary: Path, descriptor: int, *, hashing: bool, held: int = 0) -> None:
+        self._tally = _Tally(hashing=hashing, size=held)
         self._blobs = blobs
         self._path = temporary
         self._descriptor = descriptor

@@ -20,6 +20,7 @@ from layers.image import read_document
 from layers.jsonread import parse_object
 from layers.model import Descriptor, IndexManifest, Manifest
 from layers.store.files import disk_errors
+from layers.store.parts import DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 _FRESH = 60.0
 """Seconds for which a temporary file is left alone, whoever writes it."""
+_RESUMED = 24 * 3600.0
+"""Seconds for which the beginning of a blob waits for the rest."""
 
 
 @frozen
@@ -124,14 +127,14 @@ def collect(layout: Layout, *, keep: Collection[Digest] = (), wait: float | None
         # small ones first: a manifest goes before the layers that it would lack
         dead.sort(key=lambda digest: (layout.blobs.size(digest), digest))
         size = sum(layout.blobs.delete(digest) for digest in dead)
-        return Collected(tuple(dead), size + _sweep_side(layout, live) + _sweep_temporary(layout.root / "tmp"))
+        return Collected(tuple(dead), size + _sweep_side(layout, live) + _sweep_unfinished(layout))
 
 
 def sweep(layout: Layout) -> int:
     """Delete temporary files that killed processes have left, unless somebody is using the store; give their bytes."""
     try:
         with layout.lock.exclusive(wait=0):
-            return _sweep_temporary(layout.root / "tmp")
+            return _sweep_unfinished(layout)
     except BusyError:
         return 0
 
@@ -171,8 +174,14 @@ def _sweep_side(layout: Layout, live: Collection[Digest]) -> int:
     return size
 
 
-def _sweep_temporary(directory: Path) -> int:
-    limit = time.time() - _FRESH
+def _sweep_unfinished(layout: Layout) -> int:
+    """Delete what killed processes have left, and what came of blobs so long ago that nobody will go on with it."""
+    size = _sweep_old(layout.root / "tmp", _FRESH)
+    return size + sum(_sweep_old(each, _RESUMED) for each in _children(layout.root / DIRECTORY))
+
+
+def _sweep_old(directory: Path, age: float) -> int:
+    limit = time.time() - age
     return sum(_delete(path) for path in _children(directory) if path.lstat().st_mtime < limit)
 
 

@@ -1,8 +1,8 @@
 """An image store on disk: an OCI image layout, with what is derived from its blobs beside it.
 
 ``oci-layout``, ``index.json`` and ``blobs/`` are the standard's, and skopeo, umoci and crane read them as they are.
-``side/`` holds small files derived from blobs, ``locks/`` and ``tmp/`` what their names say; callers keep
-``unpacked/`` and ``cache/`` there.
+``side/`` holds small files derived from blobs, ``partial/`` the beginnings of blobs whose download was cut short,
+``locks/`` and ``tmp/`` what their names say; callers keep ``unpacked/`` and ``cache/`` there.
 
 Spec: image-spec/image-layout.md.
 """
@@ -20,7 +20,7 @@ from layers.compression import read_ahead
 from layers.digest import Digest
 from layers.errors import InvalidError, NotFoundError, StoreError, VerificationError
 from layers.frozen import frozen
-from layers.image import BlobLayer, Image, Index, check_layers, load
+from layers.image import BlobLayer, Image, Index, Resumable, check_layers, load
 from layers.model import Descriptor, IndexManifest
 from layers.platform import Platform
 from layers.reference import Reference
@@ -28,13 +28,15 @@ from layers.store.blobs import DiskBlobs
 from layers.store.files import disk_errors, replace_file
 from layers.store.lock import Lock
 from layers.store.names import Names
+from layers.store.parts import discard, resume
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from layers.image import Layer
+    from layers.image import Layer, Reader
+    from layers.store.blobs import BlobWriter
 
 _CHUNK = 1 << 20
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
@@ -287,16 +289,22 @@ class Layout:
 
     def _put_layer(self, layer: Layer, stop: threading.Event) -> None:
         # the layer verifies what it reads, so that hashing here would be hashing twice
-        with (
-            layer.open() as reader,
-            self.blobs.write(hashing=False) as writer,
-            closing(read_ahead(iter(lambda: reader.read(_CHUNK), b""))) as chunks,
-        ):
-            for data in chunks:
-                if stop.is_set():
+        if not isinstance(layer, Resumable):
+            with layer.open() as reader, self.blobs.write(hashing=False) as writer:
+                _copy(reader, writer, layer.descriptor, stop)
+            return
+        digest = layer.descriptor.digest
+        while True:
+            with resume(self.blobs, digest, layer.descriptor.size) as (held, writer):
+                try:
+                    with layer.open_after(held) as reader:
+                        _copy(reader, writer, layer.descriptor, stop)
+                except VerificationError:
+                    discard(self.root, digest)
+                    if not held.size:
+                        raise
+                else:
                     return
-                writer.write(data)
-            writer.commit(layer.descriptor.digest, layer.descriptor.size)
 
     def tag(self, reference: Reference, descriptor: Descriptor) -> None:
         """Let a name lead to a stored image or index; one that loses its last name by this is kept without.
@@ -350,6 +358,15 @@ class Layout:
         with disk_errors("make", path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, content, self.blobs.temporary())
+
+
+def _copy(reader: Reader, writer: BlobWriter, descriptor: Descriptor, stop: threading.Event) -> None:
+    with closing(read_ahead(iter(lambda: reader.read(_CHUNK), b""))) as chunks:
+        for data in chunks:
+            if stop.is_set():
+                return
+            writer.write(data)
+    writer.commit(descriptor.digest, descriptor.size)
 
 
 def _parse_or_none(text: str) -> Reference | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from layers.digest import Digest
-from layers.errors import RegistryError, VerificationError
+from layers.errors import AuthenticationError, RegistryError, VerificationError
+from layers.image import Held
 from layers.model import Descriptor
 from layers.reference import Reference
 from layers.registry.client import Client
@@ -19,7 +21,7 @@ from tests.support.images import image, layer_of_tar
 if TYPE_CHECKING:
     from layers.registry.repository import Repository
     from layers.registry.settings import Settings
-    from tests.support.registry import Handler, Registry
+    from tests.support.registry import Action, Handler, Registry
 
 
 BIG = layer_of_tar(bytes(range(256)) * 16384, "none")
@@ -138,6 +140,57 @@ def test_blobs_may_be_elsewhere(registry: Registry, storage: Registry, app: Repo
     storage.fault("GET", "/blobs/", drop_after(2 * MIB))
     assert BIG.content == read(app, BIG.descriptor)
     assert [None, f"bytes={2 * MIB}-"] == [each.headers.get("range") for each in storage.seen]
+
+
+def read_after(app: Repository, held: bytes, reported: list[int] | None = None) -> bytes:
+    report = reported.append if reported is not None else None
+    with app.open_blob(BIG.descriptor, report, Held(io.BytesIO(held), len(held))) as reader:
+        return b"".join(iter(lambda: reader.read(100_000), b""))
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_blob_goes_on_after_what_is_held(registry: Registry, app: Repository, *, ranges: bool) -> None:
+    registry.ranges = ranges
+    registry.add(image(BIG))
+    reported: list[int] = []
+    assert BIG.content[MIB:] == read_after(app, BIG.content[:MIB], reported)
+    assert (MIB, 4 * MIB) == (reported[0], reported[-1])
+    assert [f"bytes={MIB}-"] == [each.headers.get("range") for each in registry.asked("GET", "/blobs/")]
+
+
+def test_a_blob_that_is_held_is_not_asked_for(registry: Registry, app: Repository) -> None:
+    assert b"" == read_after(app, BIG.content)
+    assert [] == registry.asked("GET", "/blobs/")
+
+
+def test_what_is_held_is_verified_with_the_rest(registry: Registry, app: Repository) -> None:
+    registry.add(image(BIG))
+    with pytest.raises(VerificationError, match="other content"):
+        read_after(app, bytes(MIB))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_going_on_survives_a_broken_connection(registry: Registry, app: Repository, times: int) -> None:
+    registry.add(image(BIG))
+    registry.ranges = False
+    registry.fault("GET", "/blobs/", drop_after(17), times=times)
+    assert BIG.content[MIB:] == read_after(app, BIG.content[:MIB])
+
+
+@pytest.mark.parametrize(
+    "answer", [status(416), status(206, b"x", Content_Range="bytes 7-7/8"), with_headers(Content_Range="")]
+)
+def test_a_registry_that_cannot_go_on_is_told_from_one_that_refuses(
+    registry: Registry, app: Repository, answer: Action
+) -> None:
+    """What is held may be the reason: who holds it starts again without."""
+    registry.add(image(BIG))
+    registry.fault("GET", "/blobs/", answer)
+    with pytest.raises(VerificationError, match="cannot be gone on with: expected bytes 1048576-"):
+        read_after(app, BIG.content[:MIB])
+    registry.fault("GET", "/blobs/", status(403))
+    with pytest.raises(AuthenticationError):
+        read_after(app, BIG.content[:MIB])
 
 
 def test_an_empty_blob_is_read(registry: Registry, app: Repository) -> None:
