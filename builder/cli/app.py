@@ -6,6 +6,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from click import UsageError
 from typer import Typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
@@ -46,14 +47,18 @@ COMMANDS: dict[str, Target] = {
     "create": Target("container", "create"),
     "start": Target("container", "start"),
     "exec": Target("container", "exec_"),
-    "stop": Target("container", "stop"),
-    "wait": Target("container", "wait"),
-    "rm": Target("container", "remove"),
+    "attach": Target("container", "attach"),
+    "stop": Target("containerlife", "stop"),
+    "kill": Target("containerlife", "kill"),
+    "restart": Target("containerlife", "restart"),
+    "wait": Target("containerlife", "wait"),
+    "rm": Target("containerlife", "remove"),
+    "rename": Target("containerlife", "rename"),
     "ps": Target("containerlist", "ps"),
     "logs": Target("containerlist", "logs"),
     "cp": Target("containerfiles", "cp"),
     "diff": Target("containerfiles", "diff"),
-    "commit": Target("containerfiles", "commit"),
+    "commit": Target("containercommit", "commit"),
     "export": Target("containerfiles", "export"),
     "info": Target("info", "info"),
     "version": Target("info", "version"),
@@ -61,8 +66,11 @@ COMMANDS: dict[str, Target] = {
 }
 _RUNNING = frozenset({"run_", "create", "exec_"})
 """Functions whose arguments end with a command of its own, options and all."""
+_MADE = frozenset({"run", "create"})
+"""Commands that have Docker's many options of containers."""
 _OF_CONTAINERS = (
-    *("commit", "cp", "create", "diff", "exec", "export", "logs", "ps", "rm", "run", "start", "stop", "wait"),
+    *("attach", "commit", "cp", "create", "diff", "exec", "export", "inspect", "kill", "logs", "ps", "rename"),
+    *("restart", "rm", "run", "start", "stop", "wait"),
 )
 GROUPS: dict[str, tuple[str, dict[str, Target]]] = {
     "image": (
@@ -85,7 +93,8 @@ GROUPS: dict[str, tuple[str, dict[str, Target]]] = {
     "builder": ("Manage the build cache.", {"build": COMMANDS["build"], "prune": Target("prune", "builder_prune")}),
     "container": (
         "Work in containers.",
-        {name if name != "ps" else "ls": COMMANDS[name] for name in _OF_CONTAINERS},
+        {name if name != "ps" else "ls": COMMANDS[name] for name in _OF_CONTAINERS}
+        | {"prune": Target("containerlife", "prune")},
     ),
     "manifest": (
         "Join images of several platforms under one name.",
@@ -114,7 +123,14 @@ class _Command(TyperCommand):
     """A command whose switches also take Go's ``--switch=true`` and ``--switch=false``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _without_booleans(self, args) if ctx.allow_interspersed_args else args)
+        try:
+            return super().parse_args(ctx, _without_booleans(self, args) if ctx.allow_interspersed_args else args)
+        except UsageError as error:
+            if ctx.info_name not in _MADE:
+                raise
+            from builder.cli.unsupported import explained  # noqa: PLC0415 - seldom
+
+            raise explained(error, ctx.info_name) from None
 
 
 def _without_booleans(command: TyperCommand, arguments: Sequence[str]) -> list[str]:
@@ -158,6 +174,8 @@ def _load(name: str, target: Target) -> Any:
     function = getattr(importlib.import_module(f"builder.cli.{target.module}"), target.function)
     alone = Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     settings = {**_SETTINGS, "allow_interspersed_args": target.function not in _RUNNING}
+    if name in _MADE and target.module == "container":
+        settings["help_option_names"] = ["--help"]  # -h is --hostname there, as Docker's is
     alone.command(name, cls=_Command, context_settings=settings, no_args_is_help=False)(function)
     return get_command(alone)
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from builder.cli import common
 from builder.cli import options as opt
 from builder.cli.environment import Environment
-from builder.cli.interrupt import interruptible
 from builder.errors import BuildError, CancelledError
+from builder.runtime.interrupt import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,33 +8,28 @@ import os
 import posixpath
 import sys
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from builder.cli import common as opt
-from builder.cli.changes import changed
-from builder.cli.containers import now, opened
+from builder.cli.containercommon import One, opened
 from builder.cli.scratch import scratch_directory
 from builder.errors import BuildError
-from layers import mutate
 from layers.digest import Digest
 from layers.errors import NotFoundError
-from layers.reference import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from builder.cli.containers import Container, Containers
+    from builder.containers.record import Container
+    from builder.containers.store import Containers
     from layers.changeset.entry import Change
     from layers.changeset.tree import Tree
 
-_One = Annotated[str, typer.Argument(metavar="CONTAINER", help="Name or id.")]
 
-
-def diff(name: _One, root: opt.Root = "") -> None:
+def diff(name: One, root: opt.Root = "") -> None:
     """Show what is other than in the image: A for added, C for changed, D for deleted.
 
     Example: pybuild diff work
@@ -67,7 +62,7 @@ def _differences(before: Tree, after: Tree, touched: set[bytes]) -> Iterator[tup
 
 
 def export(
-    name: _One,
+    name: One,
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Not to standard output.")] = "",
     root: opt.Root = "",
 ) -> None:
@@ -95,49 +90,6 @@ def _files(containers: Containers, container: Container, scratch: Path) -> Itera
     from layers.store.trees import Trees  # noqa: PLC0415 - likewise
 
     return MergedFiles(Trees(containers.layout), containers.image(container).layers, scratch).walk(b"")
-
-
-def commit(
-    name: _One,
-    target: Annotated[str, typer.Argument(metavar="[REPOSITORY[:TAG]]", help="What to call the image.")] = "",
-    author: Annotated[str, typer.Option("-a", "--author", help="Who made it.")] = "",
-    changes: Annotated[
-        list[str] | None, typer.Option("-c", "--change", metavar="INSTRUCTION", help="CMD, ENV, LABEL ...: repeatable.")
-    ] = None,
-    message: Annotated[str, typer.Option("-m", "--message", help="The comment in the image's history.")] = "",
-    root: opt.Root = "",
-) -> None:
-    """Make an image of what a container has become.
-
-    Example: pybuild commit -c 'CMD ["serve"]' work app:1.0
-    """
-    _, containers = opened(root)
-    container = containers.find(name)
-    if containers.is_running(container):
-        raise BuildError(f"container {name} is running", hint=f"stop it first: pybuild stop {name}")
-    reference = Reference.parse(target) if target else None
-    if reference is not None and reference.digest is not None:
-        raise BuildError(f"an image cannot be called {target}", hint="give it a tag, not a digest")
-    layout = containers.layout
-    with layout.using():
-        image = containers.image(container)
-        history = list(image.config.history)
-        if history and message:
-            history[-1] = replace(history[-1], comment=message)
-        config = replace(
-            image.config,
-            config=changed(changes or [], image.config.config),
-            created=now(),
-            author=author or image.config.author,
-            history=tuple(history),
-        )
-        made = mutate.with_config(image, config)
-        descriptor = layout.put(made)
-        if reference is None:
-            layout.keep(descriptor)
-        else:
-            layout.tag(reference, descriptor)
-    print(made.id)
 
 
 def cp(
@@ -222,7 +174,7 @@ def _copy_out(
 def _copy_in(
     containers: Containers, container: Container, source: str, path: str, scratch: Path, *, owners: bool
 ) -> None:
-    from builder.cli.containerrun import add_tar  # noqa: PLC0415 - what --help does not need
+    from builder.containers.work import add_tar  # noqa: PLC0415 - what --help does not need
     from layers.store.trees import Trees  # noqa: PLC0415 - likewise
 
     if containers.is_running(container):
@@ -245,7 +197,7 @@ def _copy_in(
         _packed(source, spool, os.fsdecode(found), into_directory=into_directory, owners=owners)
     made = add_tar(containers, image, trees, spool, f"cp {source} {path}")
     digest = containers.layout.put(made).digest
-    containers.save(replace(container, current=str(digest)))
+    containers.update(container, current=str(digest))
 
 
 def _packed(source: str, spool: Path, found: str, *, into_directory: bool, owners: bool) -> None:

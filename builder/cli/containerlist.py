@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,14 +10,17 @@ import typer
 
 from builder.cli import common as opt
 from builder.cli import table
-from builder.cli.containers import now, opened
-from builder.cli.human import ago, created_at, duration, parse_time
+from builder.cli.containercommon import One, opened
+from builder.cli.human import ago, created_at, duration, parse_time, point_in_time
+from builder.containers.store import now
 from builder.errors import BuildError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import datetime as dt
+    from collections.abc import Callable, Iterator
 
-    from builder.cli.containers import Container
+    from builder.containers.logs import Line
+    from builder.containers.record import Container
 
 _COLUMNS = ("ID", "Image", "Command", "CreatedAt", "Status", "Ports", "Names")
 _HEADS = {
@@ -29,29 +33,70 @@ _HEADS = {
     "Status": "STATUS",
     "Ports": "PORTS",
     "Names": "NAMES",
+    "Labels": "LABELS",
 }
-_FILTERS = ("name", "id", "ancestor", "status", "exited")
+_FILTERS = ("name", "id", "ancestor", "status", "exited", "label")
 _WIDTH = 20
-_One = Annotated[str, typer.Argument(metavar="CONTAINER", help="Name or id.")]
 
 
-def logs(name: _One, root: opt.Root = "") -> None:
-    """Show what the processes of a container wrote.
+def logs(
+    name: One,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Show what is added, until it ends.")] = False,
+    tail: Annotated[str, typer.Option("-n", "--tail", metavar="LINES", help="Only the last; or all.")] = "all",
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help="Only what is younger: a time, or 10m.")] = "",
+    until: Annotated[str, typer.Option("--until", metavar="TIME", help="Only what is older.")] = "",
+    timestamps: Annotated[bool, typer.Option("-t", "--timestamps", help="Show when each line was written.")] = False,
+    root: opt.Root = "",
+) -> None:
+    """Show what the process of a container wrote.
 
-    Example: pybuild logs work
+    Example: pybuild logs -f --tail 10 work
     """
+    from builder.containers import logs as written  # noqa: PLC0415 - ps needs none of it
+
+    count = int(tail) if tail.isdecimal() else None
+    limits = [point_in_time(each) if each else None for each in (since, until)]
+    for option, text, moment in zip(("since", "until"), (since, until), limits, strict=True):
+        if text and moment is None:
+            raise BuildError(f"invalid --{option} {text!r}", hint="write a time (2026-01-31T12:00:00), or 10m for ago")
     _, containers = opened(root)
-    path = containers.log(containers.find(name))
-    if not path.exists():
-        return
-    with path.open("rb") as log:
-        while data := log.read(1 << 20):
-            sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    container = containers.find(name)
+    path = containers.log(container)
+    wanted = None if any(limits) else count
+    if follow:
+        found = written.follow(path, wanted, lambda: containers.is_running(container))
+    else:
+        found = written.lines(path, wanted)
+    if any(limits):
+        found = _between(found, *limits)
+        if count is not None and not follow:
+            found = iter(collections.deque(found, maxlen=count))
+    for line in found:
+        stream = sys.stderr.buffer if line.stream == "stderr" else sys.stdout.buffer
+        stream.write((f"{_padded(line.time)} ".encode() if timestamps else b"") + line.text)
+        stream.flush()
+
+
+def _between(found: Iterator[Line], since: dt.datetime | None, until: dt.datetime | None) -> Iterator[Line]:
+    for line in found:
+        moment = parse_time(line.time)
+        if moment is None or (since is not None and moment < since):
+            continue
+        if until is not None and moment > until:
+            return
+        yield line
+
+
+def _padded(moment: str) -> str:
+    """Give a time with all of its nine digits, as Docker shows it."""
+    seconds, _, fraction = moment.removesuffix("Z").partition(".")
+    return f"{seconds}.{fraction:0<9}Z"
 
 
 def ps(
     everything: Annotated[bool, typer.Option("-a", "--all", help="Also those that do not run.")] = False,
+    latest: Annotated[bool, typer.Option("-l", "--latest", help="The one that was made last.")] = False,
+    last: Annotated[int, typer.Option("-n", "--last", metavar="COUNT", help="The last ones that were made.")] = -1,
     quiet: opt.QuietIds = False,
     no_trunc: opt.NoTrunc = False,
     filters: opt.Filter = None,
@@ -66,11 +111,15 @@ def ps(
         key, equals, _ = each.partition("=")
         if key not in _FILTERS or not equals:
             raise BuildError(f"invalid filter {each!r}", hint=f"the filters are {', '.join(_FILTERS)}")
+    asked = any(each.startswith(("status=", "exited=")) for each in filters or [])
     _, containers = opened(root)
     rows = []
-    for container in containers.all():
+    found = containers.all()
+    if latest or last >= 0:
+        found, everything = found[: 1 if latest else last], True
+    for container in found:
         running = containers.is_running(container)
-        if (running or everything) and _passes(container, filters or [], running=running):
+        if (running or everything or asked) and _passes(container, filters or [], running=running):
             rows.append(_row(container, running=running, no_trunc=no_trunc))
     if quiet and not form:
         for row in rows:
@@ -85,10 +134,16 @@ def _passes(container: Container, filters: list[str], *, running: bool) -> bool:
         "name": lambda value: value in container.name,
         "id": container.id.startswith,
         "ancestor": lambda value: value in {container.image, container.base},
+        "label": lambda value: _has_label(container, value),
         "status": lambda value: value == container.state(running=running),
         "exited": lambda value: bool(container.finished) and value == str(container.exit_code),
     }
     return all(tests[key](value) for key, _, value in (each.partition("=") for each in filters))
+
+
+def _has_label(container: Container, text: str) -> bool:
+    name, equals, value = text.partition("=")
+    return name in container.labels and (not equals or container.labels[name] == value)
 
 
 def _row(container: Container, *, running: bool, no_trunc: bool) -> dict[str, str]:
@@ -111,5 +166,6 @@ def _row(container: Container, *, running: bool, no_trunc: bool) -> dict[str, st
         "State": state,
         "Status": status,
         "Ports": "",
+        "Labels": ",".join(f"{key}={value}" for key, value in container.labels.items()),
         "Names": container.name,
     }

@@ -10,10 +10,10 @@ import typer
 
 from builder.cli import common as opt
 from builder.cli import table
-from builder.cli.containers import Containers
 from builder.cli.human import ago, duration, size
 from builder.cli.prune import cache_of
 from builder.cli.stored import kept_images, open_layout
+from builder.containers.store import Containers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -49,11 +49,14 @@ def inspect(
 def _described(layout: Layout, name: str, kind: str, platform: Platform | None) -> dict[str, Any]:
     """Give all about a container, or else an image, of this name."""
     if kind != "image" and (layout.root / "containers").is_dir():
-        from builder.cli.containers import Containers, described_container  # noqa: PLC0415 - most have none
+        from builder.containers.record import described as described_container  # noqa: PLC0415 - most have none
+        from builder.containers.store import Containers  # noqa: PLC0415 - likewise
 
         containers = Containers(layout)
         try:
-            return described_container(containers, containers.find(name))
+            container = containers.find(name)
+            log = str(containers.log(container))
+            return described_container(container, log, running=containers.is_running(container))
         except LayersError:
             if kind:
                 raise

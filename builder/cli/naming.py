@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from layers.digest import Digest
+    from layers.store.gc import Collected
     from layers.store.layout import Layout
 
 
@@ -82,7 +83,7 @@ def remove(layout: Layout, text: str, *, force: bool, prune: bool) -> None:
     print(f"Deleted: {found.id if isinstance(found, Image) else found.digest}")
     if not prune:
         return
-    gone = sweep(layout)
+    gone = sweep(layout).digests
     if isinstance(found, Image):
         for line in _deleted_layers(found, gone):
             print(f"Deleted: {line}")
@@ -105,7 +106,7 @@ def _whole(layout: Layout, text: str, *, force: bool) -> Digest:
 
 def _check_unused(layout: Layout, digest: Digest, text: str, *, by_name: bool) -> None:
     """Refuse to delete what a container was made of; to take one of several names is no deletion."""
-    from builder.cli.containers import Containers  # noqa: PLC0415 - tag needs none of it
+    from builder.containers.store import Containers  # noqa: PLC0415 - tag needs none of it
 
     names = next((each.names for each in layout.images() if each.descriptor.digest == digest), ())
     users = Containers(layout).users(digest)
@@ -114,18 +115,19 @@ def _check_unused(layout: Layout, digest: Digest, text: str, *, by_name: bool) -
         raise InvalidError(f"unable to remove {text}: container {users[0].name} was made of it", hint=hint)
 
 
-def sweep(layout: Layout) -> Collection[Digest]:
-    """Delete the blobs that no image and no cache record needs, and give their digests.
+def sweep(layout: Layout) -> Collected:
+    """Delete the blobs that no image and no cache record needs, and tell which.
 
     While a build is going on nothing is deleted: its blobs have no name yet. They go the next time.
     """
     from builder.cli.prune import collect  # noqa: PLC0415 - only where something is deleted
+    from layers.store.gc import Collected  # noqa: PLC0415 - likewise
 
     try:
-        return collect(layout).digests
+        return collect(layout)
     except BusyError:
         print("The content is deleted later: a build is using the store.", file=sys.stderr)
-        return ()
+        return Collected((), 0)
 
 
 def _deleted_layers(image: Image, gone: Collection[Digest]) -> list[str]:

@@ -109,7 +109,7 @@ def collect(layout: Layout) -> Collected:
     Raises:
         BusyError: a build is using the store.
     """
-    from builder.cli.containers import Containers  # noqa: PLC0415 - only where something is deleted
+    from builder.containers.store import Containers  # noqa: PLC0415 - only where something is deleted
     from layers.store import gc  # noqa: PLC0415 - only where something is deleted
 
     return gc.collect(layout, keep=cache_of(layout).blobs() | Containers(layout).blobs())
@@ -134,7 +134,7 @@ def _alone(layout: Layout) -> Iterator[None]:
 
 def _prune_images(layout: Layout, wanted: Filters, *, everything: bool) -> None:
     """Forget images, and say which."""
-    from builder.cli.containers import Containers  # noqa: PLC0415 - only where something is deleted
+    from builder.containers.store import Containers  # noqa: PLC0415 - only where something is deleted
 
     lines: list[str] = []
     in_use = {each.base for each in Containers(layout).all()}
@@ -148,7 +148,8 @@ def _prune_images(layout: Layout, wanted: Filters, *, everything: bool) -> None:
 
 def _prune_cache(layout: Layout, *, everything: bool, until: dt.datetime | None, keep_storage: int) -> int:
     """Forget records and remove what was unpacked, and give the bytes freed, without those of blobs."""
-    from layers.store import gc  # noqa: PLC0415 - only where something is deleted
+    from builder.containers.store import Containers  # noqa: PLC0415 - only where something is deleted
+    from layers.store import gc  # noqa: PLC0415 - likewise
 
     used = gc.reachable(layout, [each.descriptor for each in layout.images()])
     removed = 0
@@ -160,7 +161,9 @@ def _prune_cache(layout: Layout, *, everything: bool, until: dt.datetime | None,
             removed += 1
     freed = 0
     if until is None and not keep_storage:
-        freed = _remove_derived(layout.root, set() if everything else gc.stacks(layout), everything=everything)
+        mounted = Containers(layout).stacks()
+        keep = mounted if everything else gc.stacks(layout) | mounted
+        freed = _remove_derived(layout.root, keep, everything=everything)
     print(f"Deleted build cache objects:\t{removed}")
     return freed
 

@@ -81,7 +81,7 @@ def _pull(
     print(reference)
 
 
-def pull_missing(environment: Environment, layout: Layout, name: str) -> None:
+def pull_missing(environment: Environment, layout: Layout, name: str, platform: str = "") -> None:
     """Pull what a container is to be made of; what is told of it goes to standard error.
 
     Raises:
@@ -93,7 +93,7 @@ def pull_missing(environment: Environment, layout: Layout, name: str) -> None:
     reference = Reference.parse(name)
     with environment.client() as client, layout.using():
         found = client.repository(reference).get(name_of(reference))
-        fetch(layout, found, environment.platform(""), LayerLines("Downloading", sys.stderr), asked=False)
+        fetch(layout, found, environment.platform(platform), LayerLines("Downloading", sys.stderr), asked=False)
         rename(layout, reference, found.descriptor)
 
 

@@ -118,14 +118,26 @@ class Containers:
         replace_file(self.directory / f"{container.id}.json", content, self.layout.blobs.temporary())
 
     def remove(self, container: Container) -> None:
-        """Forget a container; its content goes with the next collection."""
-        with self._lock.exclusive(wait=_PATIENCE):
+        """Forget a container; its content goes with the next collection.
+
+        Raises:
+            BuildError: a process of it is running.
+        """
+        try:
+            alone = stack_of(self.alone(container))
+        except BusyError as error:
+            raise BuildError(f"container {container.name} is running", hint="stop it first, or use -f") from error
+        with alone, self._lock.exclusive(wait=_PATIENCE):
             for suffix in ("json", "log", "sock", "lock"):
                 (self.directory / f"{container.id}.{suffix}").unlink(missing_ok=True)
 
     def log(self, container: Container) -> Path:
         """Give the file of what the container's processes wrote."""
         return self.directory / f"{container.id}.log"
+
+    def socket(self, container: Container) -> Path:
+        """Give the socket of the process that looks after a container."""
+        return self.directory / f"{container.id}.sock"
 
     def alone(self, container: Container) -> AbstractContextManager[None]:
         """Hold a container, as whoever runs its process does; the kernel lets go when the holder ends.
@@ -174,6 +186,13 @@ class Containers:
                 digest = Digest.parse(text)
                 if self.layout.blobs.has(digest):
                     yield Descriptor("", digest, self.layout.blobs.size(digest))
+
+
+def stack_of(held: AbstractContextManager[None]) -> contextlib.ExitStack:
+    """Enter a context, and give what leaves it."""
+    stack = contextlib.ExitStack()
+    stack.enter_context(held)
+    return stack
 
 
 def now() -> str:

@@ -10,6 +10,7 @@ import contextlib
 import os
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from builder.errors import IsolationError
 from builder.runtime import spec
 from builder.runtime.keeper import Command
 from builder.runtime.placement import Placement
+from builder.runtime.reins import own_console
 from builder.runtime.runc import NOT_EXECUTABLE, NOT_FOUND
 from builder.runtime.runtime import Exit
 from layers.changeset.rootpath import resolve
@@ -44,6 +46,8 @@ class Chroot:
     def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
         """Run a process; see :class:`builder.runtime.runtime.Runtime`."""
         refuse_isolation(process, self.name)
+        if process.readonly:
+            raise IsolationError(f"a root that is only read needs mounts, which {self.name} has not")
         with Placement(rootfs) as placement:
             _make_devices(os.fsdecode(placement.replace("/dev")))
             for point in ("/proc", "/sys"):
@@ -53,19 +57,38 @@ class Chroot:
             for mount in process.mounts:
                 placement.put(mount)
             placement.settle()
-            user = process.user
-            command = Command(
-                process.arguments,
-                spec.environment(process),
-                cwd=make_cwd(process, rootfs),
-                root=str(rootfs),
-                user=(user.uid, user.gid, user.groups),
-                limits=tuple((limit.name, limit.soft, limit.hard) for limit in process.limits),
-                terminal=process.terminal,
-            )
-            start = time.monotonic()
-            ended = self._keeper.run(command, output)
-            return finish(process, ended, time.monotonic() - start, output)
+            return self._run(process, rootfs, output)
+
+    def join(self, process: Process, rootfs: Path) -> Exit:
+        """Run one more process in the same root; see :class:`builder.runtime.runtime.Runtime`."""
+        return self._run(process, rootfs, lambda _: None)
+
+    def _run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
+        user = process.user
+        command = Command(
+            process.arguments,
+            spec.environment(process),
+            cwd=make_cwd(process, rootfs),
+            root=str(rootfs),
+            user=(user.uid, user.gid, user.groups),
+            limits=tuple((limit.name, limit.soft, limit.hard) for limit in process.limits),
+            terminal=process.terminal,
+        )
+        start = time.monotonic()
+        ended = run_attached(self._keeper, command, process, output)
+        return finish(process, ended, time.monotonic() - start, output)
+
+
+def run_attached(keeper: Keeper, command: Command, process: Process, output: Callable[[bytes], None]) -> Ended:
+    """Run a command under a keeper with the streams of a process; a terminal is made here."""
+    attached = process.attached
+    if attached is None or attached.console is None:
+        return keeper.run(command, output, attached)
+    streams = own_console(attached.console)
+    try:
+        return keeper.run(replace(command, terminal=streams.stdin), output, replace(attached, streams=streams))
+    finally:
+        os.close(streams.stdin)
 
 
 def refuse_isolation(process: Process, name: str) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from builder.runtime.reins import Attached, Reins
+
 _READ = 1 << 18
 
 
@@ -81,6 +83,15 @@ class Ended:
     """What was written down of owners, see :meth:`builder.runtime.recorder.Recorder.owned`."""
 
 
+def _streams(command: Command, attached: Attached | None) -> tuple[int | None, list[int]]:
+    """Give where output is to be read, and what the command gets: one for all output, or three, or nothing."""
+    if attached is not None:
+        given = attached.streams
+        return None, [] if given is None else [given.stdin, given.stdout, given.stderr]
+    reading, writing = os.pipe() if command.terminal is None else os.openpty()
+    return reading, [writing]
+
+
 class Keeper:
     """The process that starts commands; close it when no more are to be run."""
 
@@ -100,8 +111,8 @@ class Keeper:
         """Have ``directory`` unmounted and removed should this process die before the keeper is closed."""
         self._send({"remove": str(directory)}, [])
 
-    def run(self, command: Command, output: Callable[[bytes], None]) -> Ended:
-        """Run a command to its end; what it writes is handed on as it comes.
+    def run(self, command: Command, output: Callable[[bytes], None], attached: Attached | None = None) -> Ended:
+        """Run a command to its end; what it writes is handed on as it comes, or goes to what is ``attached``.
 
         Raises:
             IsolationError: the keeper is gone.
@@ -110,22 +121,29 @@ class Keeper:
         with contextlib.ExitStack() as stack:
             life, their_life = socket.socketpair()
             stack.enter_context(life)
-            reading, writing = os.pipe() if command.terminal is None else os.openpty()
-            stack.callback(os.close, reading)
+            reading, streams = _streams(command, attached)
+            if reading is not None:
+                stack.callback(os.close, reading)
             try:
                 self._lives.add(life)
                 stack.callback(self._lives.discard, life)
-                self._send({"run": asdict(command)}, [their_life.fileno(), writing])
+                self._send({"run": asdict(command)}, [their_life.fileno(), *streams])
             finally:
                 their_life.close()
-                os.close(writing)
+                if attached is None:
+                    os.close(streams[0])
+            reins = attached.reins if attached is not None else None
+            if reins is not None:
+                stack.callback(reins.release)
             try:
-                if command.terminal is not None:
+                if reins is not None:
+                    reins.hold(life)
+                elif command.terminal is not None and reading is not None:
                     connect(command.terminal, reading)
                 else:
-                    while data := os.read(reading, _READ):
+                    while reading is not None and (data := os.read(reading, _READ)):
                         output(data)
-                return self._await(life)
+                return self._await(life, reins)
             except BaseException:
                 life.shutdown(socket.SHUT_WR)
                 while life.recv(4096):  # until the shepherd has ended everything
@@ -147,10 +165,14 @@ class Keeper:
         finally:
             os.close(content)
 
-    def _await(self, life: socket.socket) -> Ended:
+    def _await(self, life: socket.socket, reins: Reins | None) -> Ended:
         answer = b""
         while data := life.recv(4096):
             answer += data
+            if b"\n" in answer:
+                started, _, answer = answer.partition(b"\n")
+                if reins is not None:
+                    reins.started(int(started))
         if self._closed:
             raise CancelledError("the build was ended")
         if not answer:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from builder.errors import IsolationError
 from builder.runtime import spec
-from builder.runtime.chroot import finish, make_cwd, refuse_isolation, resolv_conf
+from builder.runtime.chroot import finish, make_cwd, refuse_isolation, resolv_conf, run_attached
 from builder.runtime.keeper import Command, Ended
 from builder.runtime.recorder import Recording
 from builder.runtime.runc import NOT_EXECUTABLE, NOT_FOUND, owned
@@ -50,36 +50,53 @@ class Proot:
         self._keeper = keeper
         self._scratch = scratch
         self._recording = recording
+        self._running: dict[Path, list[str]] = {}
+        """What is mounted in a root file system where a process runs."""
 
     def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
         """Run a process; see :class:`builder.runtime.runtime.Runtime`. Read-only mounts can be written to."""
         refuse_isolation(process, self.name)
+        if process.readonly:
+            raise IsolationError(f"a root that is only read needs mounts, which {self.name} has not")
         with tempfile.TemporaryDirectory(prefix="proot-", dir=self._scratch) as directory:
-            binds = self._binds(process, Path(directory))
-            mounted = (*_SYSTEM, *(mount.target for mount in process.mounts))
-            command = Command(
-                (
-                    self._program,
-                    *("-r", str(rootfs), "-i", f"{process.user.uid}:{process.user.gid}"),
-                    *("-w", make_cwd(process, rootfs), *binds),
-                    *process.arguments,
-                ),
-                spec.environment(process),
-                limits=tuple((limit.name, limit.soft, limit.hard) for limit in process.limits),
-                waits_for_all=True,
-                terminal=process.terminal,
-                recording=Recording(str(rootfs), str(rootfs), mounted=mounted) if self._recording else None,
-            )
-            tail = bytearray()
+            self._running[rootfs] = binds = self._binds(process, Path(directory))
+            try:
+                return self._run(process, rootfs, binds, output)
+            finally:
+                del self._running[rootfs]
 
-            def pass_on(data: bytes) -> None:
-                tail.extend(data)
-                del tail[:-1000]
-                output(data)
+    def join(self, process: Process, rootfs: Path) -> Exit:
+        """Run one more process in the same root; see :class:`builder.runtime.runtime.Runtime`."""
+        binds = self._running.get(rootfs)
+        if binds is None:
+            raise IsolationError("no process runs there that another could join")
+        return self._run(process, rootfs, binds, lambda _: None)
 
-            start = time.monotonic()
-            ended = self._keeper.run(command, pass_on)
-            seconds = time.monotonic() - start
+    def _run(self, process: Process, rootfs: Path, binds: list[str], output: Callable[[bytes], None]) -> Exit:
+        mounted = (*_SYSTEM, *(mount.target for mount in process.mounts))
+        command = Command(
+            (
+                self._program,
+                *("-r", str(rootfs), "-i", f"{process.user.uid}:{process.user.gid}"),
+                *("-w", make_cwd(process, rootfs), *binds),
+                *process.arguments,
+            ),
+            spec.environment(process),
+            limits=tuple((limit.name, limit.soft, limit.hard) for limit in process.limits),
+            waits_for_all=True,
+            terminal=process.terminal,
+            recording=Recording(str(rootfs), str(rootfs), mounted=mounted) if self._recording else None,
+        )
+        tail = bytearray()
+
+        def pass_on(data: bytes) -> None:
+            tail.extend(data)
+            del tail[:-1000]
+            output(data)
+
+        start = time.monotonic()
+        ended = run_attached(self._keeper, command, process, pass_on)
+        seconds = time.monotonic() - start
         if ended.code == 1 and bytes(tail).startswith(b"proot error: "):
             return _not_started(ended, seconds, bytes(tail))
         return replace(finish(process, ended, seconds, output), owned=owned(ended))

@@ -15,7 +15,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from builder.errors import IsolationError
 from builder.runtime import spec, syscalls
@@ -23,6 +23,7 @@ from builder.runtime.cgroups import TOP, parent_of
 from builder.runtime.keeper import Command
 from builder.runtime.owners import Owned
 from builder.runtime.recorder import Recording
+from builder.runtime.reins import ConsoleSocket
 from builder.runtime.rootfs import upper_of
 from builder.runtime.runtime import Exit
 from builder.runtime.userns import find_program
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from builder.runtime.keeper import Ended, Keeper
+    from builder.runtime.reins import Attached
     from builder.runtime.runtime import Process
 
 NOT_EXECUTABLE = 126
@@ -66,6 +68,8 @@ class Runc:
         self._keeper = keeper
         self._scratch = scratch
         self._program = path
+        self._running: dict[Path, Path] = {}
+        """The bundle of what runs in a root file system."""
 
     def limited_to(self, sandbox: spec.Sandbox) -> Runc:
         """Give the same runtime for a machine that allows less."""
@@ -87,20 +91,52 @@ class Runc:
                 del tail[:-_TAIL]
                 output(data)
 
-            start = time.monotonic()
             command = self._command(bundle, process.terminal, group)
             if listener:
                 recording = Recording(str(rootfs), str(upper_of(rootfs)), socket=listener)
                 command = replace(command, recording=recording)
-            ended = self._keeper.run(command, pass_on)
-            seconds = time.monotonic() - start
-            if ended.error:
-                raise IsolationError(f"{self._program} cannot be executed: {os.strerror(ended.error)}")
-            error = _read_error(bundle / "log")
-            if not ended.started and not error:
-                error = bytes(tail).decode(errors="replace").strip() or f"{self.name} ended with {ended.code}"
-            done = _exit(ended, seconds, error, bytes(tail))
-            return replace(done, owned=owned(ended), out_of_memory=ended.oom_kills > 0)
+            self._running[rootfs] = bundle
+            try:
+                return self._ended(command, bundle, process.attached, pass_on, tail)
+            finally:
+                del self._running[rootfs]
+
+    def join(self, process: Process, rootfs: Path) -> Exit:
+        """Run one more process in a container; see :class:`builder.runtime.runtime.Runtime`."""
+        self._check_ids(process)
+        bundle = self._running.get(rootfs)
+        if bundle is None:
+            raise IsolationError("no process runs there that another could join")
+        place = Path(tempfile.mkdtemp(prefix="join-", dir=bundle))
+        document = spec.process_of(process, self.sandbox, spec.capabilities_of(process, self.sandbox))
+        _write_document(place / "process.json", document)
+        return self._ended(self._joining(bundle, place), place, process.attached, lambda _: None, bytearray())
+
+    def _ended(
+        self,
+        command: Command,
+        directory: Path,
+        attached: Attached | None,
+        output: Callable[[bytes], None],
+        tail: bytearray,
+    ) -> Exit:
+        """Run a command that writes its log into ``directory``; ``tail`` has the last of what came to ``output``."""
+        start = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            if attached is not None and attached.console is not None:
+                stack.enter_context(ConsoleSocket(directory, attached.console))
+                verb = command.arguments.index("--pid-file")
+                words = (*command.arguments[:verb], "--console-socket", ConsoleSocket.name, *command.arguments[verb:])
+                command = replace(command, arguments=words, cwd=str(directory))
+            ended = self._keeper.run(command, output, attached)
+        seconds = time.monotonic() - start
+        if ended.error:
+            raise IsolationError(f"{self._program} cannot be executed: {os.strerror(ended.error)}")
+        error = _read_error(directory / "log")
+        if not ended.started and not error:
+            error = bytes(tail).decode(errors="replace").strip() or f"{self.name} ended with {ended.code}"
+        done = _exit(ended, seconds, error, bytes(tail))
+        return replace(done, owned=owned(ended), out_of_memory=ended.oom_kills > 0)
 
     def _check_ids(self, process: Process) -> None:
         highest = max(process.user.uid, process.user.gid, *process.user.groups)
@@ -141,19 +177,48 @@ class Runc:
             etc["resolv.conf"].write_bytes(Path("/etc/resolv.conf").read_bytes())
         etc["resolv.conf"].touch()
         document = spec.config(process, rootfs, self.sandbox, etc, group, listener=listener)
-        # Arguments may be any bytes; runc takes those that are UTF-8.
-        content = json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape")
-        (bundle / "config.json").write_bytes(content)
+        _write_document(bundle / "config.json", document)
+
+    def _started(self, bundle: Path, log: Path, *, grouped: bool) -> tuple[str, ...]:
+        """Give the program with the options that stand before every verb."""
+        started = (self._program, "--root", str(bundle / "state"), "--log", str(log), "--log-format", "json")
+        if self._kind == "runc":
+            return (*started, f"--rootless={str(not self.sandbox.cgroups).lower()}")
+        if self._kind == "crun" and not grouped:
+            return (*started, "--cgroup-manager", "disabled")
+        return started
+
+    def _covered(self, *, grouped: bool) -> str:
+        # crun refuses to start where it finds a mixture of hierarchies, also if it shall use none of them.
+        return str(TOP) if self._kind == "crun" and not grouped else ""
+
+    def _joining(self, bundle: Path, place: Path) -> Command:
+        pid_file = str(place / "pid")
+        detached = self._kind == "runc"
+        options = (
+            *(("--detach",) if detached else ()),
+            "--pid-file",
+            pid_file,
+            "--process",
+            str(place / "process.json"),
+        )
+        return Command(
+            arguments=(
+                *self._started(bundle, place / "log", grouped=self.sandbox.cgroups),
+                "exec",
+                *options,
+                bundle.name,
+            ),
+            environment={"PATH": os.defpath},
+            pid_file=pid_file if detached else "",
+            covered=self._covered(grouped=self.sandbox.cgroups),
+        )
 
     def _command(self, bundle: Path, terminal: int | None, group: str) -> Command:
         program = (self._program, "--root", str(bundle / "state"))
-        started: tuple[str, ...] = (*program, "--log", str(bundle / "log"), "--log-format", "json")
+        started = self._started(bundle, bundle / "log", grouped=bool(group))
         start: tuple[str, ...] = ()
         pid_file = "" if terminal is not None else str(bundle / "pid")
-        if self._kind == "runc":
-            started = (*started, f"--rootless={str(not self.sandbox.cgroups).lower()}")
-        elif self._kind == "crun" and not group:
-            started = (*started, "--cgroup-manager", "disabled")
         if terminal is not None:  # it makes one inside and stays between
             verb: tuple[str, ...] = ("run",)
         elif self._kind == "runc":
@@ -167,12 +232,16 @@ class Runc:
             environment={"PATH": os.defpath},
             pid_file=pid_file,
             start=start,
-            # crun refuses to start where it finds a mixture of hierarchies, also if it shall use none of them.
-            covered=str(TOP) if self._kind == "crun" and not group else "",
+            covered=self._covered(grouped=bool(group)),
             terminal=terminal,
             cgroup=group.lstrip("/"),
             cleanup=(*program, "delete", "--force", bundle.name) if group else (),
         )
+
+
+def _write_document(path: Path, document: dict[str, Any]) -> None:
+    # Arguments may be any bytes; runc takes those that are UTF-8.
+    path.write_bytes(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogateescape"))
 
 
 @functools.cache

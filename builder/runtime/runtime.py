@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from builder.runtime.owners import Owned
+    from builder.runtime.reins import Attached
 
 Network = Literal["default", "none", "host"]
 Security = Literal["sandbox", "insecure"]
@@ -98,6 +99,15 @@ class Process:
     """Bytes of /dev/shm."""
     terminal: int | None = None
     """The descriptor of a terminal where a person sits; what the process writes goes there and nowhere else."""
+    attached: Attached | None = None
+    """Streams of its own and a hold on it; none of what it writes goes to ``output`` then."""
+    readonly: bool = False
+    """Whether the root file system cannot be written to."""
+
+    @property
+    def has_terminal(self) -> bool:
+        """Whether its streams are a terminal."""
+        return self.terminal is not None or (self.attached is not None and self.attached.streams is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,4 +145,13 @@ class Runtime(Protocol):
 
         Raises:
             IsolationError: the runtime itself failed, before the command was started.
+        """
+
+    def join(self, process: Process, rootfs: Path) -> Exit:
+        """Run one more process where :meth:`run` runs one in ``rootfs``: it sees what that one sees.
+
+        It has streams of its own (``attached``), and ends with the other one.
+
+        Raises:
+            IsolationError: as in :meth:`run`, or nothing runs there.
         """

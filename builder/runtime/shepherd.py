@@ -35,7 +35,7 @@ def keep(requests: socket.socket) -> NoReturn:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # shepherds answer on their own and leave no zombie
         clean = False
         while True:
-            message, descriptors, _, _ = socket.recv_fds(requests, 1, 4)
+            message, descriptors, _, _ = socket.recv_fds(requests, 1, 6)
             for descriptor in descriptors:
                 os.set_inheritable(descriptor, False)  # recv_fds() forgets the flag that would do it
             if message != b".":
@@ -46,7 +46,7 @@ def keep(requests: socket.socket) -> NoReturn:
                 removals.append(request["remove"])
             elif os.fork() == 0:
                 requests.close()
-                _shepherd(request["run"], socket.socket(fileno=descriptors[1]), descriptors[2])
+                _shepherd(request["run"], socket.socket(fileno=descriptors[1]), descriptors[2:])
             for descriptor in descriptors[1:]:
                 os.close(descriptor)
         _await_children()
@@ -93,7 +93,7 @@ def _await_children() -> None:
             os.waitpid(-1, 0)
 
 
-def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoReturn:
+def _shepherd(command: dict[str, Any], life: socket.socket, streams: list[int]) -> NoReturn:
     """Be a shepherd: run the command, end what it leaves, answer."""
     try:
         with contextlib.suppress(OSError):
@@ -107,16 +107,20 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
         recorder = Recorder(Recording(**command["recording"])) if command["recording"] else None
         child = os.fork()
         if child == 0:
-            _exec(command, output, failed, recorder)
-        os.close(output)
+            _exec(command, streams, failed, recorder)
+        for each in set(streams):
+            os.close(each)
         os.close(failed)
-        answer = _watch(child, (life.fileno(), waking), command, recorder)
+        error = int(os.read(failing, 16) or b"0")  # until it has become the command
+        if not error and not command["pid_file"]:
+            _say_started(life, child)
+        answer = _watch(child, (life, waking), command, recorder)
         end_children()
         oom_kills = _oom_kills(command["cgroup"]) if command["cgroup"] else 0
         if command["cgroup"] and not _remove_cgroup(command["cgroup"]):
             _call(command["cleanup"])
         if answer is not None:
-            answer["error"] = int(os.read(failing, 16) or b"0")
+            answer["error"] = error
             answer["oom_kills"] = oom_kills
             if recorder is not None:
                 answer["owned"] = recorder.owned()
@@ -126,11 +130,12 @@ def _shepherd(command: dict[str, Any], life: socket.socket, output: int) -> NoRe
 
 
 def _watch(
-    child: int, ends: tuple[int, int], command: dict[str, Any], recorder: Recorder | None
+    child: int, ends: tuple[socket.socket, int], command: dict[str, Any], recorder: Recorder | None
 ) -> dict[str, Any] | None:
     """Wait until the child ends, and give how; None where the caller wants an end of it, or is no more."""
     life, waking = ends
     pid_file = command["pid_file"]
+    early = b""
     poll = select.poll()
     poll.register(life, select.POLLIN)
     poll.register(waking, select.POLLIN)
@@ -144,20 +149,47 @@ def _watch(
                 child, pid_file = int(file.read()), ""
             if _call(command["start"]):
                 return {"code": 1, "max_rss": 0, "started": False}
+            _say_started(life, child)
+            _send_signals(child, early)
         elif pid:
             code = os.waitstatus_to_exitcode(status)
             code = code if code >= 0 else 128 - code
             return {"code": code, "max_rss": usage.ru_maxrss * 1024, "started": not pid_file}
         else:
             for descriptor, event in poll.poll(_LOOK if command["waits_for_all"] else None):
-                if descriptor == life:
-                    return None
+                if descriptor == life.fileno():
+                    signals = _receive(life)
+                    if not signals:
+                        return None
+                    if pid_file:  # it is not there yet
+                        early += signals
+                    else:
+                        _send_signals(_children(child)[0] if command["waits_for_all"] else child, signals)
                 if descriptor == waking:
                     os.read(waking, 4096)
                 elif recorder is not None:
                     recorder.serve(descriptor, event, poll)
             if command["waits_for_all"]:
                 _end_orphans(child)
+
+
+def _receive(life: socket.socket) -> bytes:
+    """Give signals that the caller sends, one in each byte; nothing once it is no more."""
+    try:
+        return life.recv(64)
+    except ConnectionResetError:
+        return b""
+
+
+def _say_started(life: socket.socket, child: int) -> None:
+    with contextlib.suppress(OSError):  # the caller is no more, as will be seen
+        life.sendall(b"%d\n" % child)
+
+
+def _send_signals(process: int, signals: bytes) -> None:
+    for number in signals:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def end_children() -> None:
@@ -200,7 +232,7 @@ def _parent(pid: int) -> int:
         return 0
 
 
-def _exec(command: dict[str, Any], output: int, failed: int, recorder: Recorder | None) -> NoReturn:
+def _exec(command: dict[str, Any], streams: list[int], failed: int, recorder: Recorder | None) -> NoReturn:
     """Become the command; the errno of a failure goes into ``failed``."""
     try:
         signal.set_wakeup_fd(-1)
@@ -208,11 +240,12 @@ def _exec(command: dict[str, Any], output: int, failed: int, recorder: Recorder 
         os.setsid()
         if command["covered"]:
             _cover(command["covered"])
+        if command["terminal"] is not None or len(streams) == 3:
+            os.dup2(streams[0], 0)
         if command["terminal"] is not None:
-            os.dup2(output, 0)
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        for stream, standard in zip(streams[-2:] * 2, (1, 2), strict=False):
+            os.dup2(stream, standard)
         os.umask(command["umask"])
         for name, soft, hard in command["limits"]:
             resource.setrlimit(getattr(resource, f"RLIMIT_{name.upper()}"), (soft, hard))

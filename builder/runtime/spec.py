@@ -90,20 +90,25 @@ def config(
     ``group`` is the path of its control group, or empty where it has none of its own.
     ``listener`` is the socket to which calls of chown go, where there is one.
     """
-    insecure = process.security == "insecure"
-    allowed = sandbox.capabilities if insecure else sandbox.capabilities & SANDBOXED
-    if not insecure and not sandbox.guards_devices:
-        allowed -= {"CAP_MKNOD"}
-    capabilities = sorted(allowed)
+    capabilities = capabilities_of(process, sandbox)
     files = [_bind(path, f"/etc/{file}", readonly=False) for file, path in etc.items()]
     return {
         "ociVersion": "1.0.2",
-        "process": _process(process, sandbox, capabilities),
-        "root": {"path": str(rootfs)},
+        "process": process_of(process, sandbox, capabilities),
+        "root": {"path": str(rootfs), "readonly": process.readonly},
         "hostname": process.hostname,
         "mounts": [*_system_mounts(process, sandbox), *files, *map(_mount, process.mounts)],
         "linux": _linux(process, sandbox, capabilities, group, listener),
     }
+
+
+def capabilities_of(process: Process, sandbox: Sandbox) -> list[str]:
+    """Give what root in a step may do, sorted."""
+    insecure = process.security == "insecure"
+    allowed = sandbox.capabilities if insecure else sandbox.capabilities & SANDBOXED
+    if not insecure and not sandbox.guards_devices:
+        allowed -= {"CAP_MKNOD"}
+    return sorted(allowed)
 
 
 def hosts(process: Process) -> str:
@@ -118,13 +123,14 @@ def environment(process: Process) -> dict[str, str]:
     return {"HOME": process.user.home, **process.environment}
 
 
-def _process(process: Process, sandbox: Sandbox, capabilities: list[str]) -> dict[str, Any]:
+def process_of(process: Process, sandbox: Sandbox, capabilities: list[str]) -> dict[str, Any]:
+    """Give the part of the document that is about the process alone."""
     user = process.user
     ids: dict[str, Any] = {"uid": 0, "gid": 0, "umask": 0o022}
     if not sandbox.single:
         ids |= {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.groups)}
     return {
-        "terminal": process.terminal is not None,
+        "terminal": process.has_terminal,
         "user": ids,
         "args": list(process.arguments),
         "env": [f"{name}={value}" for name, value in environment(process).items()],

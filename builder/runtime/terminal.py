@@ -21,7 +21,7 @@ _LOOK = 0.2
 
 def connect(terminal: int, master: int) -> None:
     """Hand on every key and all output; every key, Ctrl-C too, is the process's."""
-    with _raw(terminal):
+    with raw(terminal):
         size = b""
         while True:
             size = _copy_size(terminal, master, size)
@@ -36,7 +36,7 @@ def connect(terminal: int, master: int) -> None:
 
 
 @contextlib.contextmanager
-def _raw(terminal: int) -> Iterator[None]:
+def raw(terminal: int) -> Iterator[None]:
     before = termios.tcgetattr(terminal)
     tty.setraw(terminal, termios.TCSADRAIN)  # what was typed ahead stays
     try:

@@ -1,0 +1,1 @@
+"""Working containers: what they are, and the processes in them."""
