@@ -69,7 +69,8 @@ def _print(documents: list[dict[str, Any]], form: str) -> None:
     if not form:
         print(json.dumps(documents, indent=4, ensure_ascii=False))
         return
-    from builder.cli.template import Template  # noqa: PLC0415 - plain JSON needs none
+    from builder.cli import gostructs  # noqa: PLC0415 - plain JSON needs none
+    from builder.cli.template import Template  # noqa: PLC0415 - likewise
     from builder.cli.template_functions import to_json  # noqa: PLC0415
 
     if form == "json":
@@ -77,26 +78,7 @@ def _print(documents: list[dict[str, Any]], form: str) -> None:
         return
     template = Template.parse(form)
     for document in documents:
-        print(template.render(_for_templates(document)))
-
-
-_LISTS, _MAPS = ("Env", "Cmd", "Entrypoint", "OnBuild", "Shell"), ("Volumes", "Labels", "ExposedPorts")
-
-
-def _for_templates(document: dict[str, Any]) -> dict[str, Any]:
-    """Give the document with all that an image may have and this one has not, as Go's structures do."""
-    if "State" in document:
-        return document
-    from builder.cli.template_functions import Empty, NoList, NoMap  # noqa: PLC0415 - plain JSON needs none
-
-    config = dict(document["Config"])
-    empty: dict[str, Any] = {name: NoList() for name in _LISTS}
-    empty |= {name: NoMap() for name in _MAPS}
-    empty |= {"User": "", "WorkingDir": "", "StopSignal": "", "ArgsEscaped": False, "Healthcheck": None}
-    config = empty | {key: value for key, value in config.items() if value is not None}
-    for name in ("Volumes", "ExposedPorts"):
-        config[name] = {key: Empty() for key in config[name]} or NoMap()
-    return {"Variant": "", "OsVersion": "", "Parent": "", **document, "Config": config}
+        print(template.render((gostructs.container if "State" in document else gostructs.image)(document)))
 
 
 def described(kept: Kept) -> dict[str, Any]:

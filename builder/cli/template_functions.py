@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
 
 from builder.errors import BuildError
+from builder.execute.gotext import duration
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 _VERB = re.compile(r"%(?P<flags>[-+# 0]*)(?P<width>\d+)?(?:\.(?P<precision>\d+))?(?P<verb>[a-zA-Z%])")
 _MAX_WIDTH = 10_000
@@ -39,6 +40,32 @@ class Empty(dict[str, Any]):
     """A structure without fields: what stands behind each volume and port."""
 
 
+class NoPointer(dict[str, Any]):
+    """A pointer to nothing: printed as nil, null as JSON."""
+
+
+class Struct(dict[str, Any]):
+    """A structure: printed as the values of its fields in order; as JSON, without optional ones that are empty."""
+
+    def __init__(self, values: Mapping[str, Any], fields: tuple[str, ...], optional: frozenset[str]) -> None:
+        super().__init__(values)
+        self.fields = fields
+        self.optional = optional
+
+
+class Duration(int):
+    """Nanoseconds: printed as Go prints them, a number as JSON."""
+
+    def __str__(self) -> str:
+        return duration(int(self))
+
+
+class Time(str):
+    """A time of RFC 3339 in UTC: printed as Go prints one, as it is as JSON."""
+
+    __slots__ = ()
+
+
 def truth(value: Any) -> bool:
     """Tell whether Go's templates take a value for true: not where it is zero or empty."""
     return bool(value)
@@ -47,9 +74,11 @@ def truth(value: Any) -> bool:
 def shown(value: Any) -> str:
     """Give a value as Go's ``%v`` prints it."""
     if isinstance(value, str):
-        return value
-    if value is None:
+        return f"{value[:10]} {value[11:-1]} +0000 UTC" if isinstance(value, Time) else value
+    if value is None or isinstance(value, NoPointer):
         return "<nil>"
+    if isinstance(value, Struct):
+        return "{" + " ".join(shown(value[name]) for name in value.fields) + "}"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Empty):
@@ -73,8 +102,12 @@ def to_json(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, NoList | NoMap):
+    if isinstance(value, NoList | NoMap | NoPointer):
         return None
+    if isinstance(value, Duration):
+        return int(value)
+    if isinstance(value, Struct):
+        return {key: _plain(each) for key, each in value.items() if each or key not in value.optional}
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

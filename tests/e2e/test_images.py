@@ -38,6 +38,8 @@ TEMPLATES = (
     "{{range $i, $e := .Config.Env}}{{$i}}:{{$e}}\n{{end}}{{range .RootFS.Layers}}{{.}} {{else}}none{{end}}",
     '{{if eq .Os "linux"}}l{{else}}o{{end}}{{len .RootFS.Layers}}{{index .Config.Env 0 | upper}}{{join .RepoTags "+"}}',
     '{{with .Config.Healthcheck}}{{.Test}}{{end}}|{{printf "%-10s|%q" .Os .Os}}|{{.Author}}|{{.Config.User}}',
+    "{{.RootFS}}|{{json .RootFS}}|{{.Config.Healthcheck}}|{{.Config.StopTimeout}}|{{.Config.Tty}}",
+    "{{json .Config}}",
     '{{index .Config.Labels "who"}} {{(index (split .Id ":") 1) | truncate}}',
 )
 
@@ -102,6 +104,9 @@ def test_lists_and_details_are_dockers(apps: Pybuild, docker: Docker, place: Pat
         for template in TEMPLATES[:-1]:
             theirs, ours = same("inspect", "-f", template, name)
             assert theirs == ours, template
+        # Go prints where a pointer in a structure leads to; what is there says more
+        theirs, ours = same("inspect", "-f", "{{.Config}}", name)
+        assert re.sub(r"\b0x[0-9a-f]+", "{[CMD-SHELL true] 0s 0s 0s 0}", theirs) == ours
     theirs, ours = same("images", "-q", "--no-trunc", "--filter", "label=who=me", "--filter", "since=app:one")
     assert theirs.split() == ours.split()
 

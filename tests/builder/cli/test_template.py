@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from builder.cli import gostructs
 from builder.cli.template import Template, TemplateError
 from builder.cli.template_functions import NoList, NoMap, Row, to_json
 
@@ -127,6 +128,68 @@ def test_a_template_that_is_none_is_refused(text: str) -> None:
 def test_a_template_that_does_not_fit_the_value_is_an_error(text: str) -> None:
     with pytest.raises(TemplateError):
         Template.parse(text).render(VALUE)
+
+
+CONFIG = {
+    "User": "1:2",
+    "Env": ["A=1", "B=2"],
+    "Cmd": ["sh"],
+    "Labels": {"c": "d e", "a": "<b>"},
+    "Volumes": {"/d": {}},
+}
+CHECK = {"Test": ["CMD", "true"], "Interval": 90_000_000_000, "Retries": 3}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "{{.Config}}",
+            (
+                "{  1:2 false false false map[] false false false [A=1 B=2] [sh] {[CMD true] 1m30s 0s 0s 3} false  "
+                "map[/d:{}]  [] false  [] map[a:<b> c:d e]  <nil> []}"
+            ),
+        ),
+        ("{{.Config.Healthcheck}} {{.Config.Healthcheck.Interval}}", "{[CMD true] 1m30s 0s 0s 3} 1m30s"),
+        ("{{json .Config.Healthcheck}}", '{"Test":["CMD","true"],"Interval":90000000000,"Retries":3}'),
+        ("{{.Config.StopTimeout}} {{json .Config.StopTimeout}}", "<nil> null"),
+        ("{{if .Config.StopTimeout}}set{{else}}not{{end}}", "not"),
+        ("{{.Config.Extra}}", "kept"),
+        (
+            "{{.RootFS}} {{json .RootFS}}",
+            '{layers [sha256:1 sha256:2] } {"Type":"layers","Layers":["sha256:1","sha256:2"]}',
+        ),
+        ("{{.Metadata}} {{json .Metadata}}", '{0001-01-01 00:00:00 +0000 UTC} {"LastTagTime":"0001-01-01T00:00:00Z"}'),
+        ('{{printf "%v" .RootFS}}', "{layers [sha256:1 sha256:2] }"),
+        ("{{.Variant}}|{{.OsVersion}}", "|"),
+    ],
+)
+def test_a_structure_is_printed_as_go_prints_docker_s(text: str, expected: str) -> None:
+    """Seen of Docker 20.10, but for where pointers lead to, which it prints as an address."""
+    document = {
+        "Config": {**CONFIG, "Healthcheck": CHECK, "Extra": "kept"},
+        "RootFS": {"Type": "layers", "Layers": ["sha256:1", "sha256:2"]},
+        "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
+    }
+
+    assert expected == Template.parse(text).render(gostructs.image(document))
+
+
+def test_the_state_of_a_container_is_a_structure() -> None:
+    state = {
+        "Status": "exited",
+        "Running": False,
+        "Pid": 0,
+        "ExitCode": 3,
+        "Error": "",
+        "StartedAt": "a",
+        "FinishedAt": "b",
+    }
+
+    found = gostructs.container({"State": state, "Config": CONFIG, "Name": "/x"})
+
+    assert "{exited false false false false false 0 3  a b <nil>}" == Template.parse("{{.State}}").render(found)
+    assert "/x 1:2" == Template.parse("{{.Name}} {{.Config.User}}").render(found)
 
 
 def test_a_row_as_json_has_sorted_keys_and_no_angle_brackets() -> None:
