@@ -4,7 +4,8 @@ BuildError
 ├── DockerfileError      the text breaks the Dockerfile's grammar or an instruction's rules
 ├── ContextError         a file of the build context is missing, excluded, changed or unsafe
 ├── StepError            an instruction failed while it was carried out
-│   └── RunError         the command of a RUN ended with a status other than 0
+│   ├── RunError         the command of a RUN ended with a status other than 0
+│   └── LeakError        a secret's value was about to get into the image
 ├── IsolationError       no way was found to run a process in a root file system
 ├── ExportError          the image cannot be brought where it was asked to go
 └── CancelledError       the user ended the build
@@ -59,6 +60,10 @@ class RunError(StepError):
         message = f'process "{command}" did not complete successfully: exit code: {exit_code}'
         super().__init__(message, where=where, hint=hint)
         self.exit_code = exit_code
+
+
+class LeakError(StepError):
+    """A secret's value was about to get into the image; the lines of the Dockerfile may hold it and are not shown."""
 
 
 class IsolationError(BuildError):

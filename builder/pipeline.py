@@ -16,6 +16,7 @@ from builder.dockerfile.plan import SCRATCH, Plan, Stage, plan
 from builder.errors import BuildError, CancelledError, IsolationError, StepError
 from builder.events import Step, StepCached, reported
 from builder.execute import copy
+from builder.execute.guard import guard_of
 from builder.execute.origin import NamedContexts, Origin
 from builder.execute.site import Site
 from builder.execute.stage import StageRun
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from builder.context.fingerprint import Memo
     from builder.context.select import Files
     from builder.events import Listener
+    from builder.execute.guard import Guard
     from builder.execute.machine import Machine
     from builder.execute.origin import NamedContext
     from builder.execute.remote import Remote
@@ -109,7 +111,10 @@ def build(request: Request, tools: Tools) -> Image:
     )
     if planned.source_date_epoch is not None:
         settings = replace(settings, epoch=parse_epoch(planned.source_date_epoch))
-    state = _Build(request, tools, planned, settings).run()
+    guard = guard_of(settings.secrets, settings.scan, tools.listener)
+    guard.check_pairs("--label", settings.labels)
+    guard.check_pairs("--annotation", request.annotations)
+    state = _Build(request, tools, planned, settings, guard).run()
     image = finish(request, settings, state)
     for exporter in tools.exporters:
         with reported(tools.listener, Step(tools.number(), exporter.title)), costs.phase("export", exporter.title):
@@ -127,7 +132,7 @@ def finish(request: Request, settings: Settings, state: BuildState) -> Image:
 class _Build:
     """The stages of one build, each begun as soon as those it needs are done."""
 
-    def __init__(self, request: Request, tools: Tools, planned: Plan, settings: Settings) -> None:
+    def __init__(self, request: Request, tools: Tools, planned: Plan, settings: Settings, guard: Guard) -> None:
         self._request = request
         self._tools = tools
         self._plan = planned
@@ -142,6 +147,7 @@ class _Build:
             trees=Trees(tools.layout),
             machine=self._running_machine,
             scratch=tools.scratch,
+            guard=guard,
             costs=tools.costs,
             memo=tools.memo,
             listener=tools.listener,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from builder.cli import common
 from builder.cli import options as opt
 from builder.cli.environment import Environment
-from builder.errors import BuildError, CancelledError
+from builder.errors import BuildError, CancelledError, LeakError
 from builder.runtime.interrupt import interruptible
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def build(
     push: opt.Push = False,
     outputs: opt.Outputs = None,
     secrets: opt.Secrets = None,
+    scan: opt.SecretScan = "error",
     agents: opt.Agents = None,
     build_contexts: opt.BuildContexts = None,
     shm_size: opt.ShmSize = "",
@@ -74,17 +75,20 @@ def build(
 
     Example: pybuild -t app:dev --build-arg VERSION=1.2 .
     """
-    several = (tags, build_args, labels, annotations, add_hosts, outputs)
-    names, arguments, pairs, notes, hosts, specs = (tuple(each or ()) for each in several)
+    names, arguments, pairs, notes, hosts, ends = map(_all, (tags, build_args, labels, annotations, add_hosts, outputs))
     more = (secrets, agents, build_contexts, ulimits, allow, no_cache_filters)
-    private, sockets, named, bounds, allowed, fresh = (tuple(each or ()) for each in more)
+    private, sockets, named, bounds, allowed, fresh = map(_all, more)
     _build_or_answer(opt.Options(
         context, file, names, arguments, target, pairs, notes, no_cache, pull, platform, network, hosts,
-        quiet, progress, iidfile, metadata_file, load, push, specs, common.way(isolation, runtime), root,
+        quiet, progress, iidfile, metadata_file, load, push, ends, common.way(isolation, runtime), root,
         secrets=private, agents=sockets, build_contexts=named, shm_size=shm_size, ulimits=bounds, allow=allowed,
-        no_cache_filters=fresh, debug=debug, keep_failed=keep_failed, profile=profile,
+        no_cache_filters=fresh, debug=debug, keep_failed=keep_failed, profile=profile, scan=scan,
         limits=(cgroup_parent, memory, memory_swap, cpu_shares, cpu_quota, cpu_period, cpuset_cpus, cpuset_mems),
     ), call, format, check=check)  # fmt: skip
+
+
+def _all(values: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(values or ())
 
 
 def _build_or_answer(options: Options, call: str, form: str, *, check: bool) -> None:
@@ -146,7 +150,8 @@ def _build(pipeline: Any, request: Request, tools: Any) -> Image:
     except BuildError as error:
         from builder.cli.warnings import source_lines  # noqa: PLC0415 - only where something went wrong
 
-        if text := source_lines(request.dockerfile, request.file, error.where):
+        text = source_lines(request.dockerfile, request.file, error.where)
+        if text and not isinstance(error, LeakError):
             error.add_note(text)
         raise
     return found

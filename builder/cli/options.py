@@ -47,6 +47,14 @@ Secrets = Annotated[
     _Several,
     typer.Option("--secret", metavar="id=NAME[,src=FILE|env=VARIABLE]", help="Let RUN steps mount a secret."),
 ]
+SecretScan = Annotated[
+    str,
+    typer.Option(
+        "--secret-scan",
+        metavar="MODE",
+        help="What it is that a --secret's value gets into the image: error, warn or off.",
+    ),
+]
 Agents = Annotated[
     _Several, typer.Option("--ssh", metavar="default|ID=SOCKET|KEY", help="Let RUN steps use an SSH agent or keys.")
 ]
@@ -137,3 +145,4 @@ class Options:
     profile: str = ""
     debug: bool = False
     keep_failed: str = ""
+    scan: str = "error"

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from builder.bases import Bases
 from builder.cache.local import LocalCache, WriteOnlyCache
@@ -18,6 +18,7 @@ from builder.context.fingerprint import Memo
 from builder.context.ignore import Ignore
 from builder.context.remote import open_context
 from builder.errors import BuildError, ContextError
+from builder.execute.guard import ScanMode
 from builder.execute.site import Settings
 from builder.export.exporter import Output
 from builder.pipeline import Request, Tools, counter
@@ -105,6 +106,7 @@ def _settings(
         arguments=outside.with_proxies(inputs.build_arguments(options.build_args, environment.variables), environment),
         labels=inputs.pairs(options.labels, "--label"),
         secrets=inputs.secrets(options.secrets, environment.variables),
+        scan=_scan_mode(options.scan),
         agents=_agents(options, environment, stack),
         shm_size=inputs.size(options.shm_size, "--shm-size"),
         limits=inputs.limits(options.ulimits),
@@ -114,6 +116,14 @@ def _settings(
         keep_failed=Reference.parse(options.keep_failed) if options.keep_failed else None,
         fresh_stages=inputs.stage_names(options.no_cache_filters),
     )
+
+
+def _scan_mode(text: str) -> ScanMode:
+    modes: tuple[ScanMode, ...] = get_args(ScanMode)
+    for mode in modes:
+        if text == mode:
+            return mode
+    raise BuildError(f"unknown --secret-scan {text!r}", hint=f"choose {', '.join(modes)}")
 
 
 def _contexts(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from builder.dockerfile.parse import excerpt
 from builder.dockerfile.rules import RULES, page
 from builder.events import Warned
+from builder.execute.guard import RULE as LEAK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +47,8 @@ def summary(found: Sequence[Warned], content: bytes, file: str) -> str:
     for warning in found:
         place = f" (line {warning.where.start})" if warning.where else ""
         lines.append(f" - {warning.rule}: {warning.message}{place}")
-        if shown := source_lines(content, file, warning.where):
+        shown = source_lines(content, file, warning.where)
+        if shown and warning.rule != LEAK:  # those lines may hold the secret
             lines.append(shown + "\n")
     return "\n".join(lines)
 

@@ -50,7 +50,8 @@ def commit(
         form: the step whatever it lies on as well; see :meth:`Cache.of_form`.
         known: blocks of earlier layers that may be copied.
     """
-    settings = site.settings
+    settings, search = site.settings, site.guard.search()
+    site.guard.check_history(created_by)
     created = rfc3339(site.now())
     with site.costs.phase("layer", created_by), site.layout.blobs.write(hashing=False) as blob:
         written = write_layer(
@@ -60,12 +61,13 @@ def commit(
             level=settings.level,
             clamp_mtime=settings.epoch if settings.rewrite_timestamp else None,
             known=known,
+            search=search,
         )
         blob.commit(written.digest, written.size)
     site.trees.keep(written.digest, written.diff_id, written.index)
     descriptor = Descriptor(layer_type(settings.compression), written.digest, written.size)
     found = key(written.index) if callable(key) else key
-    if found is not None:
+    if found is not None and not (search and search.found):  # a warning comes again until it is heard
         record = Record(written.diff_id, created, {settings.compression: descriptor})
         site.cache.put(_kept_under(site, found), record, action, form)
     return with_layer(state, site.layout.layer(descriptor, written.diff_id), created_by, created)
@@ -76,6 +78,7 @@ def recall(site: Site, state: BuildState, created_by: str, key: CacheKey | None)
 
     A layer kept in another compression than this build's is compressed anew; its diff_id is the same.
     """
+    site.guard.check_history(created_by)
     if key is None:
         return None
     key = _kept_under(site, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from builder.errors import LeakError
 from builder.events import Noted
 from builder.execute.commit import commit
 from builder.execute.times import dated
@@ -44,7 +45,11 @@ def inspect(site: Site, state: BuildState, step: Step, failed: Failed) -> None:
         site.machine().runtime.run(shell, failed.root.path, lambda _: None)
     if settings.keep_failed is not None:
         owners = Owners(failed.process.user.uid, failed.process.user.gid, failed.ended.owned)
-        left = commit(site, state, failed.root.changes(owners), failed.created_by, None)
+        try:
+            left = commit(site, state, failed.root.changes(owners), failed.created_by, None)
+        except LeakError as error:  # that the step has failed is what the user is to hear
+            site.listener(Noted(step, f"what it left is not kept: {error.message}"))
+            return
         image = mutate.assemble(dated(left.config, left.inherited, settings.epoch), left.layers)
         site.layout.tag(settings.keep_failed, site.layout.put(image))
         site.listener(Noted(step, f"what it left is kept as the image {settings.keep_failed}"))

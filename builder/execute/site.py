@@ -8,6 +8,7 @@ from dataclasses import field
 from typing import TYPE_CHECKING
 
 from builder.costs import Costs
+from builder.execute.guard import Guard
 from builder.runtime.cgroups import UNLIMITED, Resources
 from layers.frozen import frozen
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from builder.context.fingerprint import Memo
     from builder.context.select import Files
     from builder.events import Listener
+    from builder.execute.guard import ScanMode
     from builder.execute.machine import Machine
     from builder.execute.origin import NamedContexts
     from builder.execute.remote import Remote
@@ -51,6 +53,8 @@ class Settings:
     labels: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, Secret] = field(default_factory=dict)
     """``--secret``, by id."""
+    scan: ScanMode = "error"
+    """``--secret-scan``: what it is that a secret's value is found in the image."""
     agents: Mapping[str, Agent] = field(default_factory=dict)
     """``--ssh``, by id."""
     shm_size: int = 0
@@ -94,6 +98,8 @@ class Site:
     """Gives what reaches other machines."""
     cache_mounts: Path
     """Where the directories of cache mounts are kept."""
+    guard: Guard = field(default_factory=Guard)
+    """What looks for secrets in all that is made."""
     costs: Costs = field(default_factory=Costs)
     memo_lock: threading.Lock = field(default_factory=threading.Lock)
     copies_lock: threading.Lock = field(default_factory=threading.Lock)

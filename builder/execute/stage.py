@@ -72,7 +72,7 @@ class StageRun:
             return self._arg(state, written)
         instruction = expand(written, state.environment, self.plan.escape)
         step = functools.partial(self._step, written, self._title(state, written, position))
-        site = self.site
+        site = replace(self.site, guard=self.site.guard.at(written.where)) if self.site.guard.values else self.site
         match instruction:
             case ins.Run():
                 from builder.execute import run  # noqa: PLC0415 - start-up time: only where there is one
@@ -103,7 +103,9 @@ class StageRun:
             case ins.From() | ins.Arg():
                 raise AssertionError(instruction)  # the parser makes a stage of one, and the other is done above
             case _:
-                return configure(state, instruction)
+                configured = configure(state, instruction)
+                site.guard.check_config(state, configured)
+                return configured
 
     def _arg(self, state: BuildState, instruction: ins.Arg) -> BuildState:
         """Declare ARGs: a build argument wins over the default, and without one the global value counts."""
@@ -114,7 +116,9 @@ class StageRun:
             build_args=self.plan.build_args,
             global_arguments=self.plan.global_arguments,
         )
-        return configure(state, replace(instruction, pairs=declared))
+        configured = configure(state, replace(instruction, pairs=declared))
+        self.site.guard.at(instruction.where).check_config(state, configured)
+        return configured
 
     def _origin(self, name: str | None, *, where: SourceRange, numbers: bool = True) -> Origin:
         """Give what ``from`` names: a context of that name, else a stage or an image; without it the build context."""
