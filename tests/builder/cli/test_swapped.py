@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -24,24 +23,26 @@ if TYPE_CHECKING:
     from tests.builder.cli.conftest import Cli
 
 CANARY = b"canary: what only its owner may read"
+_HONEST = b"honest: what everybody may read here"
+"""As long as the canary: a difference of sizes would be noticed."""
 _SWAPS = 20_000
-_BUILDS = 12
+_BUILDS = 20
 _SWAPPER = """
-import os, sys
-context, outside = sys.argv[1:]
-os.chdir(context)
-count = 0
+import ctypes, os, sys
+exchange = ctypes.CDLL(None, use_errno=True).renameat2
+exchange.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
+directory, names = sys.argv[1:]
+os.chdir(directory)
+pairs = [(b"context/" + end, b"links/" + end) for name in names.encode() for end in (b"%c" % name, b"d/%c" % name)]
 print(flush=True)
-while os.getppid() == {parent}:
-    for name in "abcefghi":
-        os.symlink(outside + "/canary", "../new"); os.rename("../new", name)
-        os.link("../honest", "../new"); os.rename("../new", name)
-        os.rename("d/" + name, "../" + name); os.symlink(outside, "d/" + name)
-        os.unlink("d/" + name); os.rename("../" + name, "d/" + name)
-        count += 4
-    if count % 512 == 0:
-        with open("../count", "w") as file:
-            file.write(str(count))
+count = 0
+while os.getppid() == PARENT:
+    for one, other in pairs:
+        if exchange(-100, one, -100, other, 2):
+            sys.exit(os.strerror(ctypes.get_errno()))
+    count += len(pairs)
+    with open("count", "w") as file:
+        file.write(str(count))
 """
 _LINES = (
     "COPY . /all/",
@@ -71,13 +72,17 @@ def _swaps(directory: Path) -> int:
 _NAMES = "abcefghi"
 
 
-def _make(context: Path, honest: Path) -> None:
-    """Write the files as they are when nobody plays with them."""
-    shutil.rmtree(context, ignore_errors=True)
+def _make(directory: Path) -> None:
+    """Write the context, and beside it the links that take the places of its files and directories."""
     for name in _NAMES:
-        (context / "d" / name).mkdir(parents=True)
-        (context / "d" / name / "canary").write_bytes(b"honest too")
-        os.link(honest, context / name)
+        (directory / "context" / "d" / name).mkdir(parents=True)
+        (directory / "context" / "d" / name / "canary").write_bytes(_HONEST)
+        (directory / "context" / name).write_bytes(_HONEST)
+        (directory / "links" / "d").mkdir(parents=True, exist_ok=True)
+        (directory / "links" / name).symlink_to(directory / "outside" / "canary")
+        (directory / "links" / "d" / name).symlink_to(directory / "outside")
+    (directory / "outside").mkdir()
+    (directory / "outside" / "canary").write_bytes(CANARY)
 
 
 def _is_built(cli: Cli, dockerfile: Path, context: Path) -> bool:
@@ -92,29 +97,25 @@ def _is_built(cli: Cli, dockerfile: Path, context: Path) -> bool:
     "lines", [_LINES, *_LINES], ids=["all", "all-files", "some", "wildcard", "parents", "add", "deep", "chmod"]
 )
 def test_nothing_outside_of_the_context_is_read(cli: Cli, tmp_path: Path, lines: str | tuple[str, ...]) -> None:
-    context, outside, dockerfile = tmp_path / "context", tmp_path / "outside", tmp_path / "Dockerfile"
-    outside.mkdir()
-    (outside / "canary").write_bytes(CANARY)
-    (tmp_path / "honest").write_bytes(b"honest")
-    _make(context, tmp_path / "honest")
+    _make(tmp_path)
     whole = not isinstance(lines, str)
+    dockerfile = tmp_path / "Dockerfile"
     dockerfile.write_text("\n".join(("FROM scratch", *((lines,) if isinstance(lines, str) else lines), "")))
+    assert _is_built(cli, dockerfile, tmp_path / "context")
 
-    code = _SWAPPER.replace("{parent}", str(os.getpid()))
-    swapper = subprocess.Popen([sys.executable, "-c", code, context, outside], stdout=subprocess.PIPE)
+    code = _SWAPPER.replace("PARENT", str(os.getpid()))
+    swapper = subprocess.Popen([sys.executable, "-c", code, tmp_path, _NAMES], stdout=subprocess.PIPE)
     try:
         assert swapper.stdout is not None
         swapper.stdout.readline()
         builds = 0
         while builds < _BUILDS or (whole and _swaps(tmp_path) < _SWAPS):
             builds += 1
-            _is_built(cli, dockerfile, context)
+            _is_built(cli, dockerfile, tmp_path / "context")
         assert swapper.poll() is None
     finally:
         swapper.terminate()
         swapper.communicate()
-    _make(context, tmp_path / "honest")
-    assert _is_built(cli, dockerfile, context)
     contents = _contents(cli)
     assert [] == [each for each in contents if CANARY in each]
-    assert any(b"honest" in each for each in contents)
+    assert any(_HONEST in each for each in contents)
