@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from builder.cache.cache import Record
@@ -13,6 +12,7 @@ from layers.frozen import frozen
 from layers.jsonread import dump, parse_object, require
 from layers.mediatype import layer_compression
 from layers.model import Descriptor
+from layers.store.files import TEMPORARY, disk_errors, replace_file, sealed, temporary_beside, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,21 +32,26 @@ class LocalCache:
 
     def get(self, key: CacheKey) -> Record | None:
         """Give what was put under this key."""
-        try:
-            return _read((self.directory / str(key)).read_bytes())
-        except (OSError, InvalidError):
-            return None
+        return self._read(str(key))
 
     def put(self, key: CacheKey, record: Record, action: CacheKey | None = None, form: CacheKey | None = None) -> None:
-        """Remember a record: written aside and renamed, so that no reader sees half of it."""
-        if action is not None:
-            self._beside("actions", action).parent.mkdir(parents=True, exist_ok=True)
-            self._beside("actions", action).touch()
+        """Remember a record: written aside and renamed, so that no reader sees half of it.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        with disk_errors("write", self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+            if action is not None:
+                self._beside("actions", action).parent.mkdir(exist_ok=True)
+                self._beside("actions", action).touch()
+            if form is not None:
+                self._beside("forms", form).parent.mkdir(exist_ok=True)
         if form is not None:
             newest = dict.fromkeys([*(blob.digest for blob in record.blobs.values()), *self.of_form(form)])
             lines = [f"{digest}\n" for digest in [*newest][:_KEPT_OF_A_FORM]]
-            _write_aside(self._beside("forms", form), "".join(lines).encode())
-        _write_aside(self.directory / str(key), _write(record))
+            _replace(self._beside("forms", form), "".join(lines).encode())
+        _replace(self.directory / str(key), _write(record))
 
     def may_have(self, action: CacheKey) -> bool:
         """Tell whether a record of this action was ever put."""
@@ -55,7 +60,8 @@ class LocalCache:
     def of_form(self, form: CacheKey) -> Sequence[Digest]:
         """Give the blobs of the last few layers of a form, the newest first; they may be gone."""
         try:
-            return [Digest.parse(line) for line in self._beside("forms", form).read_text("ascii").split()]
+            content = unsealed(self._beside("forms", form).read_bytes(), str(form)) or b""
+            return [Digest.parse(line) for line in content.decode("ascii").split()]
         except (OSError, ValueError, InvalidError):
             return []
 
@@ -64,15 +70,23 @@ class LocalCache:
 
     def records(self) -> Iterator[tuple[Path, Record]]:
         """Give every readable record and its file, in no order."""
+        for path in self.paths():
+            if (record := self._read(path.name)) is not None:
+                yield path, record
+
+    def paths(self) -> list[Path]:
+        """Give the files of all records, readable or not."""
         try:
-            names = os.listdir(self.directory)
+            return [self.directory / name for name in os.listdir(self.directory) if not name.startswith(TEMPORARY)]
         except FileNotFoundError:
-            return
-        for name in names:
-            try:
-                yield self.directory / name, _read((self.directory / name).read_bytes())
-            except (OSError, InvalidError):
-                continue
+            return []
+
+    def _read(self, name: str) -> Record | None:
+        try:
+            content = unsealed((self.directory / name).read_bytes(), name)
+            return _read(content) if content is not None else None
+        except (OSError, InvalidError):
+            return None
 
     def blobs(self) -> set[Digest]:
         """Give the digests of all blobs that a record needs."""
@@ -102,16 +116,8 @@ class WriteOnlyCache:
         return []
 
 
-def _write_aside(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.rename(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+def _replace(path: Path, content: bytes) -> None:
+    replace_file(path, sealed(content, path.name), temporary_beside(path))
 
 
 def _read(content: bytes) -> Record:

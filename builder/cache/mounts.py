@@ -12,13 +12,14 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from layers.store.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 Sharing = Literal["shared", "private", "locked"]
 _PATIENCE = 0.05
@@ -74,16 +75,13 @@ class CacheMounts:
 
     def _prepare(self, path: Path, name: str, make: Callable[[Path], None]) -> None:
         if not (path / "data").is_dir():
-            made = Path(tempfile.mkdtemp(prefix=".new-", dir=self._directory))
-            try:
+            with scratch_directory(self._directory, ".new-") as made:
                 (made / "data").mkdir(0o755)
                 (made / "data").chmod(0o755)
                 make(made / "data")
                 (made / "name").write_bytes(name.encode("utf-8", "surrogateescape"))
                 with contextlib.suppress(OSError):  # somebody who shares it was faster
                     made.rename(path)
-            finally:
-                shutil.rmtree(made, ignore_errors=True)
         os.utime(path / "name")
 
     def list(self) -> list[CacheMount]:

@@ -14,6 +14,7 @@ from builder.cli import options as opt
 from builder.cli.environment import Environment
 from builder.errors import BuildError, CancelledError, LeakError
 from builder.runtime.interrupt import interruptible
+from layers.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -132,7 +133,7 @@ def run(options: Options) -> None:
             image = _build(pipeline, request, tools)
         except KeyboardInterrupt:
             raise CancelledError("the build was interrupted") from None
-        with contextlib.suppress(OSError):  # what is not remembered is looked at again
+        with contextlib.suppress(StoreError):  # what is not remembered is looked at again
             tools.memo.save(tools.memo_file)
     _report(options, environment, request, image, list(renderer.found))
     if mode == "plain":

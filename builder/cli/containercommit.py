@@ -10,13 +10,13 @@ import typer
 from builder.cli import common as opt
 from builder.cli.changes import changed
 from builder.cli.containercommon import One, opened
-from builder.cli.scratch import scratch_directory
 from builder.containers.store import now
 from builder.errors import BuildError
 from layers import mutate
 from layers.config import History
 from layers.digest import Digest
 from layers.reference import Reference
+from layers.store.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from pathlib import Path

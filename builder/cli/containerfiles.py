@@ -15,10 +15,10 @@ import typer
 
 from builder.cli import common as opt
 from builder.cli.containercommon import One, opened
-from builder.cli.scratch import scratch_directory
 from builder.errors import BuildError
 from layers.digest import Digest
 from layers.errors import NotFoundError
+from layers.store.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from builder.cli import common as opt
 from builder.cli.human import size
-from builder.cli.prune import cache_of, collect
+from builder.cli.prune import cache_of
 from builder.cli.stored import open_layout
-from builder.errors import BuildError
-from layers.errors import LayersError, NotFoundError, VerificationError
-from layers.image import Image, Index, load
-from layers.mediatype import is_elsewhere
+from builder.errors import BuildError, IsolationError
+from layers.errors import BusyError, LayersError, NotFoundError
+from layers.store.files import TEMPORARY
 
 if TYPE_CHECKING:
+    from builder.cache.cache import Record
+    from builder.containers.store import Containers
     from layers.digest import Digest
-    from layers.model import Descriptor
+    from layers.store.check import Check
     from layers.store.layout import Layout
 
-_CHUNK = 1 << 20
+_UNFINISHED = ".new-"
 
 
 def fsck(
@@ -30,101 +33,130 @@ def fsck(
     ] = False,
     root: opt.Root = "",
 ) -> None:
-    """Recompute every digest in the store, and find what is missing, damaged, or belongs to nothing.
+    """Recompute every digest in the store, and find what is missing, damaged, left over, or belongs to nothing.
+
+    The exit code is 1 where content is damaged or an image or container lacks a part. What killed builds have left
+    over, and derived data that cannot be used, is listed and does no harm.
 
     Example: pybuild fsck
     """
+    from builder.containers.store import Containers  # noqa: PLC0415 - what --help does not need
+    from layers.store.check import Check  # noqa: PLC0415 - likewise
+
     layout = open_layout(root)
-    damaged = _damaged_blobs(layout)
-    for digest, reason in damaged.items():
-        print(f"damaged blob {digest}: {reason}")
-    broken = _broken_images(layout, set(damaged))
-    for descriptor, (name, reason) in broken.items():
-        print(f"broken image {name} ({descriptor}): {reason}")
-    orphans = _orphans(layout) - set(damaged) if not broken else set()
+    check, containers = Check(layout), Containers(layout)
+    lines = [f"damaged blob {digest}: {reason}" for digest, reason in check.damaged.items()]
+    lines += [f"broken image {name} ({digest}): {reason}" for digest, (name, reason) in check.broken.items()]
+    lost = _broken_containers(containers)
+    lines += [f"broken container {path.stem[:12]}: {reason}" for path, reason in lost.items()]
+    orphans = _orphans(layout, containers) - set(check.damaged) if not check.broken else set()
+    lines += [f"orphan blob {digest}" for digest in sorted(orphans)]
+    left, unusable = _left_over(layout), _unusable(layout)
+    lines += [f"left over {path.relative_to(layout.root)}" for path in left]
+    lines += [f"unusable {path.relative_to(layout.root)}" for path in unusable]
     total = sum(layout.blobs.size(digest) for digest in orphans)
-    for digest in sorted(orphans):
-        print(f"orphan blob {digest}")
     count = len(list(layout.blobs.list()))
-    print(f"{count} blobs: {len(damaged)} damaged, {len(orphans)} orphans ({size(total)}); {len(broken)} broken images")
+    lines.append(
+        f"{count} blobs: {len(check.damaged)} damaged, {len(orphans)} orphans ({size(total)}); "
+        f"{len(check.broken)} broken images, {len(lost)} broken containers; "
+        f"{len(left)} left over, {len(unusable)} unusable"
+    )
+    print("\n".join(lines))
     if repair:
-        _repair(layout, set(damaged), set(broken))
-    elif damaged or broken:
+        for path in (*lost, *unusable):
+            path.unlink(missing_ok=True)
+        _repair(layout, check, left)
+    elif check.damaged or check.broken or lost:
         sys.stdout.flush()
         raise BuildError("the store is damaged", hint="pybuild fsck --repair deletes what cannot be saved")
 
 
-def _damaged_blobs(layout: Layout) -> dict[Digest, str]:
-    """Read every blob; give those that are not what they are called."""
-    found: dict[Digest, str] = {}
-    for digest in sorted(layout.blobs.list()):
+def _broken_containers(containers: Containers) -> dict[Path, str]:
+    """Give the records of containers that cannot be read, or whose image is not here, and what is wrong."""
+    found: dict[Path, str] = {}
+    readable = {each.id: each for each in containers.all()}
+    for path in sorted(containers.directory.glob("*.json")):
+        container = readable.get(path.stem)
+        if container is None:
+            found[path] = "its record cannot be read"
+            continue
         try:
-            with layout.blobs.open(digest) as reader:
-                while reader.read(_CHUNK):
-                    pass
-        except VerificationError as error:
-            found[digest] = f"its content is {error.actual}"
+            containers.image(container)
         except LayersError as error:
-            found[digest] = error.message
+            found[path] = f"{container.name}: {error.message}"
     return found
 
 
-def _broken_images(layout: Layout, damaged: set[Digest]) -> dict[Digest, tuple[str, str]]:
-    """Give the images and indexes that lack a part, with their names and what is wrong."""
-    found: dict[Digest, tuple[str, str]] = {}
-    for stored in layout.images():
-        reason = _reason(layout, stored.descriptor, damaged)
-        if reason:
-            names = ", ".join(each.familiar for each in stored.names) or "<none>"
-            found[stored.descriptor.digest] = (names, reason)
-    return found
+def _orphans(layout: Layout, containers: Containers) -> set[Digest]:
+    """Give the blobs that no image, no container and no cache record needs."""
+    from layers.store import gc  # noqa: PLC0415 - what --help does not need
+
+    needed = gc.reachable(layout, [each.descriptor for each in layout.images()])
+    return set(layout.blobs.list()) - set(needed) - cache_of(layout).blobs() - containers.blobs()
 
 
-def _reason(layout: Layout, descriptor: Descriptor, damaged: set[Digest], *, listed: bool = False) -> str:
-    """Give what an image lacks; an index may list images that were never fetched (``listed``)."""
-    if listed and not layout.blobs.has(descriptor.digest):
-        return ""
+def _left_over(layout: Layout) -> list[Path]:
+    """Give what killed processes have left; nothing while the store is used: it may be somebody's."""
+    from layers.store import gc  # noqa: PLC0415 - what --help does not need
+    from layers.store.scratch import abandoned  # noqa: PLC0415 - likewise
+
     try:
-        found = load(layout.blobs, descriptor)
-    except LayersError as error:
-        return error.message
-    if isinstance(found, Index):
-        reasons = (_reason(layout, each, damaged, listed=True) for each in found.manifest.manifests)
-        return next(filter(None, reasons), "")
-    return _layer_reason(layout, found, damaged)
+        with layout.lock.exclusive(wait=0):
+            found = [*gc.temporary(layout.root), *layout.root.glob("run/*")]
+            for parent in (*layout.root.glob("unpacked/*"), *layout.root.glob("cache/mounts/*")):
+                found += [*abandoned(parent, _UNFINISHED), *parent.glob(f"{TEMPORARY}*")]
+            return sorted(found)
+    except BusyError:
+        return []
 
 
-def _layer_reason(layout: Layout, image: Image, damaged: set[Digest]) -> str:
-    for layer in image.layers:
-        digest = layer.descriptor.digest
-        if digest in damaged:
-            return f"layer {digest} is damaged"
-        elsewhere = layer.descriptor.urls and is_elsewhere(layer.descriptor.media_type)
-        if not elsewhere and not layout.blobs.has(digest, layer.descriptor.size):
-            return f"layer {digest} is missing, or has another size"
-    return ""
+def _unusable(layout: Layout) -> list[Path]:
+    """Give what was derived and is not what was written, or has lost its content: it is passed over and made anew."""
+    from builder.context.fingerprint import is_memo  # noqa: PLC0415 - what --help does not need
+    from layers.store.check import unusable_side  # noqa: PLC0415 - likewise
+
+    cache = cache_of(layout)
+    usable = {path for path, record in cache.records() if any(map(layout.blobs.has, _digests(record)))}
+    memos = (path for path in layout.root.glob("cache/files/[!.]*") if not is_memo(path))
+    return [*unusable_side(layout), *sorted(set(cache.paths()) - usable), *sorted(memos)]
 
 
-def _orphans(layout: Layout) -> set[Digest]:
-    """Give the blobs that no image and no cache record needs."""
+def _repair(layout: Layout, check: Check, left: list[Path]) -> None:
+    """Forget broken images, drop cache records without content, and delete damaged blobs, orphans and left-overs."""
     from builder.containers.store import Containers  # noqa: PLC0415 - what --help does not need
     from layers.store import gc  # noqa: PLC0415 - likewise
 
-    needed = gc.reachable(layout, [each.descriptor for each in layout.images()])
-    return set(layout.blobs.list()) - set(needed) - cache_of(layout).blobs() - Containers(layout).blobs()
-
-
-def _repair(layout: Layout, damaged: set[Digest], broken: set[Digest]) -> None:
-    """Forget broken images, drop cache records without content, and delete damaged blobs and orphans."""
-    for digest in broken:
+    for digest in check.broken:
         for name in layout.forget(digest):
             print(f"forgot {name.familiar}")
-    for path, record in list(cache_of(layout).records()):
-        if any(blob.digest in damaged or not layout.blobs.has(blob.digest) for blob in record.blobs.values()):
+    cache = cache_of(layout)
+    for path, record in list(cache.records()):
+        if any(blob in check.damaged or not layout.blobs.has(blob) for blob in _digests(record)):
             path.unlink(missing_ok=True)
-    freed = sum(layout.blobs.delete(digest) for digest in damaged)
+    freed = sum(layout.blobs.delete(digest) for digest in check.damaged)
     try:
-        freed += collect(layout).size
+        keep = cache.blobs() | Containers(layout).blobs()
+        freed += gc.collect(layout, keep=keep, fresh=0).size
     except NotFoundError as error:
         print(f"orphans stay: {error}", file=sys.stderr)
+    _remove([path for path in left if path.exists()])
     print(f"repaired; freed {size(freed)}")
+
+
+def _remove(paths: list[Path]) -> None:
+    """Remove directories that may hold files of other owners, which is only possible in their user namespace."""
+    if not paths:
+        return
+    from builder.runtime.userns import enter  # noqa: PLC0415 - only where something is left
+
+    try:
+        enter()
+    except IsolationError as error:
+        print(f"these stay: {error}", file=sys.stderr)
+        return
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _digests(record: Record) -> list[Digest]:
+    return [blob.digest for blob in record.blobs.values()]

@@ -114,8 +114,8 @@ def _downloaded(url: str, environment: Environment, stack: contextlib.ExitStack)
     import functools  # noqa: PLC0415 - seldom
 
     from builder.cli.fetch import requester  # noqa: PLC0415 - only where something is downloaded
-    from builder.cli.scratch import scratch_directory  # noqa: PLC0415 - likewise
     from layers.registry.settings import proxy_for  # noqa: PLC0415 - likewise
+    from layers.store.scratch import scratch_directory  # noqa: PLC0415 - likewise
 
     settings = environment.registry_settings()
     scratch = stack.enter_context(scratch_directory(environment.store / "tmp"))

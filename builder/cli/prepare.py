@@ -12,7 +12,6 @@ from builder.bases import Bases
 from builder.cache.local import LocalCache, WriteOnlyCache
 from builder.cli import inputs, outside
 from builder.cli.exporters import Ends, exporters
-from builder.cli.scratch import scratch_directory
 from builder.context.context import LocalContext, ignore_file_for
 from builder.context.fingerprint import Memo
 from builder.context.ignore import Ignore
@@ -25,6 +24,7 @@ from builder.pipeline import Request, Tools, counter
 from layers.platform import Platform
 from layers.reference import Reference
 from layers.store.gc import sweep
+from layers.store.scratch import scratch_directory
 
 if TYPE_CHECKING:
     import contextlib

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import tempfile
 import time
 from contextlib import suppress
 from dataclasses import field, fields
@@ -21,6 +20,7 @@ from builder.context.select import Selected
 from builder.errors import ContextError
 from layers.changeset.entry import Change
 from layers.frozen import frozen
+from layers.store.files import replace_file, sealed, temporary_beside, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,6 +43,7 @@ _IS_LOCAL = 0xFFFF_FFFF
 _LOCAL = struct.Struct("<IIIQQqqq")
 _ENTRY = struct.Struct("<IQQQII")
 _MAGIC = b"pybuild files 1\n"
+_PURPOSE = "memo of files"
 _COUNT = struct.Struct("<II")
 _SELECTION = struct.Struct("32s32s")
 _FILE = struct.Struct("<QQqqq32s")
@@ -77,9 +78,8 @@ class Memo:
         """Read a memo; a missing or damaged file gives an empty one."""
         memo = cls()
         with suppress(OSError, struct.error):
-            content = path.read_bytes()
-            body, checksum = content[:-32], content[-32:]
-            if body.startswith(_MAGIC) and hashlib.sha256(body).digest() == checksum:
+            body = unsealed(path.read_bytes(), _PURPOSE)
+            if body is not None and body.startswith(_MAGIC):
                 start = len(_MAGIC) + _COUNT.size
                 selections, files = _COUNT.unpack(body[len(_MAGIC) : start])
                 middle = start + selections * _SELECTION.size
@@ -91,7 +91,7 @@ class Memo:
         """Write the memo if it has learnt something, in one step, so that readers see the old or the new one.
 
         Raises:
-            OSError: the directory cannot be written.
+            StoreError: the directory cannot be written.
         """
         if not self._changed:
             return
@@ -101,15 +101,7 @@ class Memo:
         parts += (_SELECTION.pack(*pair) for pair in selections)
         parts += (_FILE.pack(*key, *value) for key, value in files)
         body = b"".join(parts)
-        descriptor, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(body)
-                file.write(hashlib.sha256(body).digest())
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        replace_file(path, sealed(body, _PURPOSE), temporary_beside(path))
         self._changed = False
 
     def selection(self, stat_digest: bytes) -> bytes | None:
@@ -145,6 +137,15 @@ class Memo:
             self._files = {(dev, inode): (size, mtime, ctime, sha) for dev, inode, size, mtime, ctime, sha in records}
             self._unread_files = b""
         return self._files
+
+
+def is_memo(path: Path) -> bool:
+    """Tell whether a file is a memo of this version as it was written."""
+    try:
+        content = unsealed(path.read_bytes(), _PURPOSE)
+    except OSError:
+        return False
+    return content is not None and content.startswith(_MAGIC)
 
 
 class Fingerprint(NamedTuple):

@@ -18,7 +18,6 @@ import fcntl
 import json
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
@@ -26,9 +25,11 @@ from layers.changeset.apply import apply, apply_changes
 from layers.changeset.delta import delta
 from layers.changeset.entry import Change
 from layers.compression import open_reader
+from layers.config import chain_ids
 from layers.digest import Digest, VerifyingReader
 from layers.mediatype import layer_compression
-from layers.store.files import replace_file
+from layers.store.files import replace_file, temporary_beside
+from layers.store.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
 _ALONE = 8
 """Steps next to each other whose layers come into a directory each."""
+_NEW = ".new-"
+"""How directories begin that are not finished; those of killed builds go when the next one is made."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -159,7 +162,8 @@ class Unpacked:
                     self._apply(layer, root, lowers, trees)
             if trees is not None and below == top - 1 and trees.is_own(layers[top]):
                 latest = json.dumps({"chain": str(chain_ids[top]), "blob": str(layers[top].descriptor.digest)})
-                replace_file(self._latest(parent), latest.encode(), self._directory / f".next-{os.getpid()}")
+                path = self._latest(parent)
+                replace_file(path, latest.encode(), temporary_beside(path))
         return _Note(parent)
 
     def _below(self, layers: Sequence[Layer], chain_ids: Sequence[Digest], top: int, trees: Trees | None) -> int:
@@ -187,8 +191,11 @@ class Unpacked:
             over, blob = str(latest["chain"]), Digest.parse(latest["blob"])
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        old = trees.kept(blob) if self._note(over) == _Note(parent) and trees.has(layers[-1]) else None
-        change = delta(old, trees.index(layers[-1]), trees.tree(layers[:-1])) if old is not None else None
+        kept = trees.kept(blob) if self._note(over) == _Note(parent) and trees.has(layers[-1]) else None
+        below = [layer.diff_id for layer in layers[:-1]]
+        if kept is None or str(chain_ids((*below, kept.diff_id))[-1]) != over:  # it is not what lies there
+            return None
+        change = delta(kept.index, trees.index(layers[-1]), trees.tree(layers[:-1]))
         changes = trees.files(layers[-1], change.put) if change is not None else None
         if change is None or changes is None:
             return None
@@ -218,14 +225,11 @@ class Unpacked:
     @contextlib.contextmanager
     def _new(self, chain_id: Digest, note: _Note) -> Iterator[Path]:
         """Give an empty directory that becomes the one of ``chain_id`` if all goes well."""
-        made = Path(tempfile.mkdtemp(prefix=".new-", dir=self._directory))
-        try:
+        with scratch_directory(self._directory, _NEW) as made:
             yield made
             (made / "note").write_text(json.dumps({**note._asdict(), "boot": self._boot}))
             _remove(self._path(str(chain_id)))
             made.rename(self._path(str(chain_id)))
-        finally:
-            _remove(made)
 
     @contextlib.contextmanager
     def _locked(self, chain_id: Digest) -> Iterator[None]:

@@ -1,10 +1,12 @@
-"""Write small files whole or not at all, and say in our own words why a disk refused."""
+"""Write small files whole or not at all, know them again, and say in our own words why a disk refused."""
 
 from __future__ import annotations
 
 import errno
 import os
+import secrets
 from contextlib import contextmanager
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from layers.errors import StoreError
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+TEMPORARY = ".tmp-"
+"""How the names of :func:`temporary_beside` begin."""
+
+_SEAL_SIZE = 66
 _HINTS = {
     errno.ENOSPC: "the disk is full: remove images that are not needed, or put the store on a larger disk",
     errno.EDQUOT: "the quota is used up: remove images that are not needed, or put the store on another disk",
@@ -37,6 +43,29 @@ def disk_errors(verb: str, path: Path) -> Iterator[None]:
         raise StoreError(f"cannot {verb} {path}: {reason}", hint=_HINTS.get(error.errno or 0, "")) from error
 
 
+def sealed(content: bytes, purpose: str) -> bytes:
+    """Give ``content`` as :func:`unsealed` knows it again, for this purpose and no other."""
+    return content + _seal(content, purpose)
+
+
+def unsealed(data: bytes | None, purpose: str) -> bytes | None:
+    """Give what was sealed for this purpose; None for anything else, such as what a disk has spoilt."""
+    if data is None or len(data) < _SEAL_SIZE or data[-_SEAL_SIZE:] != _seal(data[:-_SEAL_SIZE], purpose):
+        return None
+    return data[:-_SEAL_SIZE]
+
+
+def _seal(content: bytes, purpose: str) -> bytes:
+    hashed = sha256(purpose.encode() + b"\0")
+    hashed.update(content)
+    return b"\n%s\n" % hashed.hexdigest().encode()
+
+
+def temporary_beside(path: Path) -> Path:
+    """Give a new name beside ``path`` for what shall become it; what a killed process leaves of these is swept away."""
+    return path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}")
+
+
 def replace_file(path: Path, content: bytes, temporary: Path, *, sync: bool = False) -> None:
     """Put ``content`` at ``path`` by way of ``temporary``, a name of this thread's own on the same file system.
 
@@ -47,18 +76,26 @@ def replace_file(path: Path, content: bytes, temporary: Path, *, sync: bool = Fa
     """
     with disk_errors("write", path):
         try:
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            with open(descriptor, "wb") as file:
-                file.write(content)
-                if sync:
-                    file.flush()
-                    os.fsync(file.fileno())
-            os.rename(temporary, path)
+            _write(temporary, content, sync=sync)
+            try:
+                os.rename(temporary, path)
+            except FileNotFoundError:  # somebody who repairs the store took it for left over; no one does so twice
+                _write(temporary, content, sync=sync)
+                os.rename(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         if sync:
             sync_path(path.parent)
+
+
+def _write(path: Path, content: bytes, *, sync: bool) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def sync_path(path: Path) -> None:

@@ -19,7 +19,7 @@ from layers.frozen import frozen
 from layers.image import read_document
 from layers.jsonread import parse_object
 from layers.model import Descriptor, IndexManifest, Manifest
-from layers.store.files import disk_errors
+from layers.store.files import TEMPORARY, disk_errors
 from layers.store.parts import DIRECTORY
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from layers.reference import Reference
     from layers.store.layout import Layout
 
-_FRESH = 60.0
+FRESH = 60.0
 """Seconds for which a temporary file is left alone, whoever writes it."""
 _RESUMED = 24 * 3600.0
 """Seconds for which the beginning of a blob waits for the rest."""
@@ -110,10 +110,13 @@ def stacks(layout: Layout) -> set[Digest]:
     return found
 
 
-def collect(layout: Layout, *, keep: Collection[Digest] = (), wait: float | None = 0.0) -> Collected:
+def collect(
+    layout: Layout, *, keep: Collection[Digest] = (), wait: float | None = 0.0, fresh: float = FRESH
+) -> Collected:
     """Delete every blob that no name and no kept image needs; blobs in ``keep`` stay, but not what they name in turn.
 
-    What was derived from a deleted blob goes too, and temporary files that a killed process has left.
+    What was derived from a deleted blob goes too, and temporary files that a killed process has left: those that are
+    older than ``fresh`` seconds.
 
     Raises:
         BusyError: a build uses the store, and the wait (seconds; None is for ever) is over.
@@ -127,14 +130,14 @@ def collect(layout: Layout, *, keep: Collection[Digest] = (), wait: float | None
         # small ones first: a manifest goes before the layers that it would lack
         dead.sort(key=lambda digest: (layout.blobs.size(digest), digest))
         size = sum(layout.blobs.delete(digest) for digest in dead)
-        return Collected(tuple(dead), size + _sweep_side(layout, live) + _sweep_unfinished(layout))
+        return Collected(tuple(dead), size + _sweep_side(layout, live) + _sweep_unfinished(layout, fresh))
 
 
 def sweep(layout: Layout) -> int:
     """Delete temporary files that killed processes have left, unless somebody is using the store; give their bytes."""
     try:
         with layout.lock.exclusive(wait=0):
-            return _sweep_unfinished(layout)
+            return _sweep_unfinished(layout, FRESH)
     except BusyError:
         return 0
 
@@ -174,15 +177,21 @@ def _sweep_side(layout: Layout, live: Collection[Digest]) -> int:
     return size
 
 
-def _sweep_unfinished(layout: Layout) -> int:
+def temporary(root: Path) -> list[Path]:
+    """Give all temporary files of a store, also those of commands that run."""
+    return [*_children(root / "tmp"), *root.glob(f"cache/*/{TEMPORARY}*")]
+
+
+def _sweep_unfinished(layout: Layout, fresh: float) -> int:
     """Delete what killed processes have left, and what came of blobs so long ago that nobody will go on with it."""
-    size = _sweep_old(layout.root / "tmp", _FRESH)
-    return size + sum(_sweep_old(each, _RESUMED) for each in _children(layout.root / DIRECTORY))
+    begun = [path for each in _children(layout.root / DIRECTORY) for path in _children(each)]
+    return _sweep_old(temporary(layout.root), fresh) + _sweep_old(begun, _RESUMED)
 
 
-def _sweep_old(directory: Path, age: float) -> int:
-    limit = time.time() - age
-    return sum(_delete(path) for path in _children(directory) if path.lstat().st_mtime < limit)
+def _sweep_old(paths: Iterable[Path], age: float) -> int:
+    now = time.time()
+    # a time to come is as old: the clock was put back since
+    return sum(_delete(path) for path in paths if abs(now - path.lstat().st_mtime) >= age)
 
 
 def _children(directory: Path) -> list[Path]:

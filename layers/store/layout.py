@@ -25,7 +25,7 @@ from layers.model import Descriptor, IndexManifest
 from layers.platform import Platform
 from layers.reference import Reference
 from layers.store.blobs import DiskBlobs
-from layers.store.files import disk_errors, replace_file
+from layers.store.files import disk_errors, replace_file, sealed, unsealed
 from layers.store.lock import Lock
 from layers.store.names import Names
 from layers.store.parts import discard, resume
@@ -342,9 +342,9 @@ class Layout:
         return self.root / "side" / digest.algorithm / f"{digest.encoded}.{kind}"
 
     def read_side(self, digest: Digest, kind: str) -> bytes | None:
-        """Give the derived data, None where there is none."""
+        """Give the derived data; None where there is none, or it is not what was written for this blob."""
         try:
-            return self.side(digest, kind).read_bytes()
+            return unsealed(self.side(digest, kind).read_bytes(), f"{kind} of {digest}")
         except FileNotFoundError:
             return None
 
@@ -357,7 +357,7 @@ class Layout:
         path = self.side(digest, kind)
         with disk_errors("make", path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content, self.blobs.temporary())
+        replace_file(path, sealed(content, f"{kind} of {digest}"), self.blobs.temporary())
 
 
 def _copy(reader: Reader, writer: BlobWriter, descriptor: Descriptor, stop: threading.Event) -> None:

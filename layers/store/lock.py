@@ -59,7 +59,8 @@ class Lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            self._acquire(descriptor, kind, wait)
+            with disk_errors("lock", self.path):
+                self._acquire(descriptor, kind, wait)
             yield
         finally:
             os.close(descriptor)

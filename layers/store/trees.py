@@ -13,6 +13,7 @@ from layers.compression import open_reader
 from layers.config import chain_ids
 from layers.digest import Digest, VerifyingReader
 from layers.errors import InvalidError, VerificationError
+from layers.frozen import frozen
 from layers.mediatype import layer_compression
 from layers.store.pieces import read_files
 
@@ -29,6 +30,15 @@ _KIND = "index"
 _CHUNK = 1 << 20
 _KEPT_TREES = 8
 """Trees that are remembered, the last ones used: a build with many layers would hold as many copies else."""
+
+
+@frozen
+class Kept:
+    """What is kept of a layer."""
+
+    diff_id: Digest
+    """What its tar was seen to be."""
+    index: LayerIndex
 
 
 class Trees:
@@ -84,18 +94,13 @@ class Trees:
         """Tell whether a build has written this layer here."""
         return self.has(layer) and bool(self.index(layer).blocks)
 
-    def kept(self, blob: Digest) -> LayerIndex | None:
-        """Give the index of a layer whose blob need not be here any more; None where it is not kept."""
-        found = self._kept(blob)
-        return found[1] if found is not None else None
-
-    def _kept(self, blob: Digest) -> tuple[Digest, LayerIndex] | None:
-        """Give what is kept of a blob: the digest of its tar, which was seen to be that, and its index."""
+    def kept(self, blob: Digest) -> Kept | None:
+        """Give what is kept of a layer whose blob need not be here any more; None for nothing, or what is damaged."""
         content = self._layout.read_side(blob, _KIND)
         if content is not None:
-            with contextlib.suppress(InvalidError):  # of another version, or damaged
+            with contextlib.suppress(InvalidError):  # of another version
                 diff_id, _, index = content.partition(b"\n")
-                return Digest.parse(diff_id.decode("ascii", "replace")), load_index(index)
+                return Kept(Digest.parse(diff_id.decode("ascii", "replace")), load_index(index))
         return None
 
     def files(self, layer: Layer, paths: Collection[bytes]) -> list[Change] | None:
@@ -126,11 +131,11 @@ class Trees:
 
     def _index(self, layer: Layer) -> LayerIndex:
         blob, what = layer.descriptor.digest, f"the content of layer {layer.descriptor.digest}"
-        kept = self._kept(blob)
+        kept = self.kept(blob)
         if kept is not None:
-            if kept[0] != layer.diff_id:
-                raise VerificationError(what, expected=layer.diff_id, actual=kept[0])
-            return kept[1]
+            if kept.diff_id != layer.diff_id:
+                raise VerificationError(what, expected=layer.diff_id, actual=kept.diff_id)
+            return kept.index
         compression = layer_compression(layer.descriptor.media_type)
         with layer.open() as packed, open_reader(packed, compression) as content:
             tar = VerifyingReader(cast("BinaryIO", content), layer.diff_id, what="the content of a layer")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from builder.cli.app import COMMANDS, GROUPS, app, with_command
 from tests.builder.cli.test_naming import remember
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from layers.image import Image, Index
     from tests.builder.cli.conftest import Cli
 
@@ -96,14 +99,15 @@ def test_the_version_is_told_without_loading_the_command_line() -> None:
     assert [f"pybuild version {__version__}", "[]"] == done.stdout.splitlines()
 
 
-def test_listing_images_loads_little() -> None:
+def test_listing_images_loads_little(tmp_path: Path) -> None:
     script = (
         "import sys\nfrom builder.cli.main import main\n"
         "try: main(['images'])\nexcept SystemExit: pass\n"
         "heavy = ('urllib3', 'yaml', 'rich', 'zstandard', 'isal', 'dockerfile_parse', 'builder.pipeline', 'pydantic')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    variables = {**os.environ, "PYBUILD_ROOT": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=variables)
     assert "[]" == done.stdout.splitlines()[-1]
 
 
