@@ -103,8 +103,8 @@ def builder_prune(
     print(f"Total:\t{size(freed)}")
 
 
-def collect(layout: Layout) -> Collected:
-    """Delete the blobs that no image, no container and no cache record needs.
+def collect(layout: Layout, keep: Collection[Digest] = ()) -> Collected:
+    """Delete the blobs that no image, no container and no cache record needs; those in ``keep`` stay as well.
 
     Raises:
         BusyError: a build is using the store.
@@ -112,7 +112,7 @@ def collect(layout: Layout) -> Collected:
     from builder.containers.store import Containers  # noqa: PLC0415 - only where something is deleted
     from layers.store import gc  # noqa: PLC0415 - only where something is deleted
 
-    return gc.collect(layout, keep=cache_of(layout).blobs() | Containers(layout).blobs())
+    return gc.collect(layout, keep={*cache_of(layout).blobs(), *Containers(layout).blobs(), *keep})
 
 
 def cache_of(layout: Layout) -> LocalCache:

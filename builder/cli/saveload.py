@@ -13,7 +13,7 @@ from builder.cli import common as opt
 from builder.cli.environment import Environment
 from builder.cli.stored import complete, open_layout, present, rename
 from builder.errors import BuildError
-from layers.errors import InvalidError, NotFoundError
+from layers.errors import BusyError, InvalidError, LayersError, NotFoundError
 from layers.image import Image, Index, check_layers
 from layers.platform import Platform
 from layers.reference import Reference
@@ -21,8 +21,10 @@ from layers.reference import Reference
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from layers.archive.checked import CheckedLayer
     from layers.archive.oci import Archived
     from layers.digest import Digest
+    from layers.image import Layer
     from layers.mediatype import Compression
     from layers.store.layout import Layout
 
@@ -30,12 +32,14 @@ _FORMATS = ("docker", "oci")
 _COMPRESSIONS = ("none", "gzip", "zstd")
 _SUFFIXES: dict[str, Compression] = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".tzst": "zstd"}
 
+_RECOMPRESSED = "layers of zstd are saved as gzip, which every docker load can read; --format oci keeps them"
+
 
 def save(
     names: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Names or ids.")],
     output: Annotated[str, typer.Option("-o", "--output", metavar="FILE", help="Not to standard output.")] = "",
     form: Annotated[
-        str, typer.Option("--format", help="docker: for docker load, and an OCI layout as well; oci: that alone.")
+        str, typer.Option("--format", help="docker: for every docker load, and an OCI layout as well; oci: that alone.")
     ] = "docker",
     compress: Annotated[
         str, typer.Option("--compress", help="none, gzip or zstd; otherwise as the file's name says.")
@@ -47,16 +51,24 @@ def save(
 
     Example: pybuild save -o app.tar app:1.0 app:dev
     """
-    from layers.archive import docker, oci  # noqa: PLC0415 - load needs other parts
+    from builder.cli.engines import loadable  # noqa: PLC0415 - load needs other parts
+    from builder.cli.scratch import scratch_directory  # noqa: PLC0415 - likewise
+    from layers.archive import docker, oci  # noqa: PLC0415 - likewise
+    from layers.store.layout import Layout  # noqa: PLC0415 - likewise
 
     opt.one_of("--format", form, _FORMATS)
     compression = opt.one_of("--compress", compress or _SUFFIXES.get(Path(output).suffix, "none"), _COMPRESSIONS)
     if output in {"", "-"} and sys.stdout.isatty():
         raise BuildError("will not write an archive to a terminal", hint="name a file with -o, or redirect the output")
     layout = open_layout(root)
-    with layout.using():
+    with layout.using(), scratch_directory(layout.root / "tmp") as scratch:
         found = _chosen(layout, names, Platform.parse(platform) if platform else None)
         write = docker.write if form == "docker" else oci.write
+        if form == "docker":
+            ready = [(loadable(each, Layout(scratch)), known) for each, known in found]
+            if any(new.digest != old.digest for (new, _), (old, _) in zip(ready, found, strict=True)):
+                print(_RECOMPRESSED, file=sys.stderr)
+            found = ready
         with _sink(output, cast("Compression", compression)) as sink:
             write(found, sink)
 
@@ -153,10 +165,11 @@ def load(
     layout = environment.layout()
     wanted = [Platform.parse(platform)] if platform else None
     archive = sys.stdin.buffer if source in {"", "-"} else Path(source)
-    with layout.using(), open_images(archive, environment.store / "tmp") as archived:
+    with _all_or_nothing(layout), layout.using(), open_images(archive, environment.store / "tmp") as archived:
         if not archived:
             raise InvalidError(f"{source or 'the archive'} holds no image")
-        stored = [(each, layout.put(_checked(each), platforms=wanted)) for each in archived]
+        check = _Check(layout)
+        stored = [(each, layout.put(check.image(each), platforms=wanted)) for each in archived]
         for each, descriptor in stored:
             for name in each.names:
                 rename(layout, name, descriptor)
@@ -167,7 +180,51 @@ def load(
                 print(f"Loaded image ID: {id_}")
 
 
-def _checked(archived: Archived) -> Image | Index:
-    if isinstance(archived.source, Image):
-        check_layers(archived.source.manifest, archived.source.config)
-    return archived.source
+@contextlib.contextmanager
+def _all_or_nothing(layout: Layout) -> Iterator[None]:
+    """Delete what was stored where the block fails; beside others who use the store, leave that to the next prune."""
+    before = set(layout.blobs.list())
+    try:
+        yield
+    except LayersError:
+        from builder.cli.prune import collect  # noqa: PLC0415 - seldom
+
+        with contextlib.suppress(BusyError):
+            collect(layout, keep=before)
+        raise
+
+
+class _Check:
+    """Holds the layers of an archive against the diff_ids of their images."""
+
+    def __init__(self, layout: Layout) -> None:
+        from layers.store.trees import Trees  # noqa: PLC0415 - save needs other parts
+
+        self._blobs = layout.blobs
+        self._trees = Trees(layout)
+        self._seen: set[tuple[Digest, Digest]] = set()
+
+    def image(self, archived: Archived) -> Image | Index:
+        """Give an image whose layers check themselves as they are stored; those that need not be, now.
+
+        Raises:
+            InvalidError: the manifest and the config do not name the same layers.
+            VerificationError: a layer is not what the config says.
+        """
+        from layers.archive.checked import checked  # noqa: PLC0415 - save needs other parts
+
+        if isinstance(archived.source, Image):
+            check_layers(archived.source.manifest, archived.source.config)
+        return checked(archived.source, self._layer)
+
+    def _layer(self, layer: CheckedLayer) -> Layer:
+        digest = layer.descriptor.digest
+        stands_for = (digest, layer.diff_id)
+        known = any(digest == each for each, _ in self._seen)
+        if stands_for not in self._seen and (known or self._blobs.has(digest, layer.descriptor.size)):
+            if self._trees.has(layer):
+                self._trees.index(layer)  # it was looked through before: that is compared
+            else:
+                layer.verify()
+        self._seen.add(stands_for)
+        return layer

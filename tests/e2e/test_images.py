@@ -12,6 +12,7 @@ import pytest
 
 from layers.platform import Platform
 from layers.reference import Reference
+from tests.support.images import image, layer
 from tests.support.programs import Pybuild, need, run, skopeo
 
 if TYPE_CHECKING:
@@ -286,6 +287,22 @@ def test_docker_pulls_the_list_and_what_it_imports_is_imported(apps: Pybuild, do
         "{{.Comment}}",
     ):
         assert docker("inspect", "-f", template, theirs) == apps("inspect", "-f", template, ours).out.decode()
+
+
+@pytest.mark.root
+def test_docker_loads_what_was_built_with_zstd(pybuild: Pybuild, docker: Docker) -> None:
+    """It cannot read such layers itself: the archive has them in a form that it can."""
+    app = image(layer({"a": b"a" * 100_000}, "zstd"), layer(), platform=Platform.host())
+    pybuild.layout.tag(Reference.parse("packed:1"), pybuild.layout.put(app))
+
+    docker("load", input=pybuild("save", "packed:1").out)
+
+    assert str(app.id) == docker("inspect", "-f", "{{.Id}}", "packed:1").strip()
+    container = docker("create", "packed:1").strip()
+    with tarfile.open(fileobj=io.BytesIO(docker("export", container).encode())) as files:
+        assert {"a", "etc/motd"} <= set(files.getnames())
+    docker("rm", container)
+    docker("rmi", "packed:1")
 
 
 def test_a_full_disk_leaves_no_half_archive(apps: Pybuild) -> None:

@@ -7,18 +7,24 @@ import io
 import json
 import os
 import tarfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 import zstandard
 
+from layers.archive import oci
+from layers.digest import Digest
+from layers.reference import Reference
 from tests.support.archives import old_docker_save, tar_with
-from tests.support.images import ARM64, content_of, image, layer, tar_of
+from tests.support.images import AMD64, ARM64, MemoryLayer, content_of, image, index, layer, tar_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from layers.image import Image, Index
+    from layers.mediatype import Compression
+    from layers.mutate import Family
     from tests.builder.cli.conftest import Cli
 
 
@@ -197,6 +203,97 @@ def test_an_archive_that_lies_names_nothing(cli: Cli, app: Image) -> None:
     cli("load", input=bytes(content), code=1)
 
     assert [] == cli.layout.images()
+
+
+def archive_of(*images: Image | Index) -> bytes:
+    """Give an OCI archive of images called ``lying:0``, ``lying:1`` ..."""
+    sink = io.BytesIO()
+    oci.write([(each, [Reference.parse(f"lying:{i}")]) for i, each in enumerate(images)], sink)
+    return sink.getvalue()
+
+
+def lying(compression: Compression = "gzip") -> MemoryLayer:
+    """Give a layer of files that is not the one that its config names."""
+    return replace(layer({"lie": b"lie"}, compression), diff_id=Digest.of(b"another layer"))
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "zstd"])
+def test_an_archive_whose_layer_is_not_its_configs_is_refused(
+    cli: Cli, app: Image, other: Image, compression: Compression
+) -> None:
+    """Nothing of it is stored: neither what is whole of that image, nor the images beside it."""
+    cli.put(app, "app:1")
+    whole = layer({"whole": bytes(100_000)})
+
+    error = cli.fails("load", input=archive_of(other, image(whole, lying(compression), whole)))
+
+    assert f"layer {lying(compression).descriptor.digest} does not unpack to what its image's config says" in error
+    assert "hint: " in error
+
+
+def test_an_index_whose_image_lies_is_refused(cli: Cli) -> None:
+    assert "does not unpack" in cli.fails(
+        "load", input=archive_of(index(image(layer()), image(lying(), platform=ARM64)))
+    )
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_layer_that_is_here_already_is_held_against_the_config_too(cli: Cli, seen: bool) -> None:  # noqa: FBT001
+    """Also where it was looked through before, and is not read again."""
+    true = layer({"lie": b"lie"})
+    cli.put(image(true), "true:1")
+    if seen:
+        cli("images")
+
+    assert f"expected {lying().diff_id}" in cli.fails("load", input=archive_of(image(lying())))
+    assert "Loaded image: lying:0\n" == cli("load", input=archive_of(image(true, layer()))).out
+
+
+def test_one_blob_cannot_be_two_layers(cli: Cli) -> None:
+    assert "does not unpack" in cli.fails("load", input=archive_of(image(layer({"lie": b"lie"}), lying())))
+    assert "does not unpack" in cli.fails("load", input=archive_of(image(layer({"lie": b"lie"})), image(lying())))
+
+
+@pytest.mark.parametrize("family", ["oci", "docker"])
+def test_layers_of_zstd_are_saved_for_engines_that_cannot_read_them(cli: Cli, family: Family) -> None:
+    """The image is the same, by its id; the store is as it was."""
+    app = image(layer({"a": bytes(50_000)}, "zstd"), layer(), layer({"c": b""}, "none"), media_types=family)
+    cli.put(app, "app:1")
+    before = cli.snapshot()
+
+    done = cli("save", "app:1")
+
+    assert "layers of zstd are saved as gzip, which every docker load can read; --format oci keeps them\n" == done.err
+    assert before == cli.snapshot()
+    found = members(done.raw)
+    files = json.loads(found["manifest.json"])[0]["Layers"]
+    assert [b"\x1f\x8b", b"\x1f\x8b", b"c\0"] == [found[each][:2] for each in files]
+    cli("rmi", "app:1")
+    cli("load", input=done.raw)
+    again = cli.image("app:1")
+    assert (app.id, app.manifest.media_type) == (again.id, again.manifest.media_type)
+    assert all("zstd" not in each.media_type for each in again.manifest.layers)
+    assert [] == list((cli.store / "tmp").iterdir())
+
+
+def test_of_an_index_the_images_with_zstd_are_saved_otherwise(cli: Cli) -> None:
+    packed, plain = image(layer(compression="zstd")), image(layer({"arm": b"64"}), platform=ARM64)
+    cli.put(index(packed, plain), "app:1")
+    content = cli("save", "app:1").raw
+    cli("rmi", "app:1")
+    cli("load", input=content)
+
+    assert (packed.id, plain.digest) == (cli.image("app:1", AMD64).id, cli.image("app:1", ARM64).digest)
+    assert packed.digest != cli.image("app:1", AMD64).digest
+
+
+def test_an_oci_archive_keeps_zstd(cli: Cli) -> None:
+    app = image(layer(compression="zstd"))
+    cli.put(app, "app:1")
+
+    done = cli("save", "--format", "oci", "app:1")
+
+    assert ("", True) == (done.err, f"blobs/sha256/{app.digest.encoded}" in members(done.raw))
 
 
 def test_a_root_file_system_is_imported(cli: Cli, tmp_path: Path) -> None:
