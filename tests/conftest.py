@@ -17,6 +17,7 @@ TOGETHER = {
     "tests/differential/": "differential",
     "tests/e2e/test_debian.py": "docker",
     "tests/e2e/test_docker.py": "docker",
+    "tests/e2e/test_docker_containers.py": "docker",
     "tests/e2e/test_examples.py": "docker",
     "tests/e2e/test_ladder.py": "docker",
     "tests/e2e/test_serve.py": "docker",

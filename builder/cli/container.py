@@ -134,7 +134,8 @@ def _pulled(environment: Environment, containers: Containers, text: str, platfor
 
 def _check_terminal(*, stdin: bool, tty: bool) -> None:
     if stdin and tty and not sys.stdin.isatty():
-        raise BuildError("the input device is not a TTY")
+        print("ERROR: the input device is not a TTY", file=sys.stderr)
+        raise typer.Exit(1)  # of run as well, where other errors are 125
 
 
 def _attached(

@@ -147,7 +147,9 @@ def _has_label(container: Container, text: str) -> bool:
 
 
 def _row(container: Container, *, running: bool, no_trunc: bool) -> dict[str, str]:
-    command = " ".join(container.command)
+    command = " ".join(
+        [container.command[0], *(f"'{word}'" if " " in word else word for word in container.command[1:])]
+    )
     if not no_trunc and len(command) > _WIDTH:
         command = command[: _WIDTH - 1] + "…"
     state = container.state(running=running)

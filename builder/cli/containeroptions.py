@@ -114,6 +114,8 @@ def described(
 
     config = kept.image.config.config
     entrypoint, words = command_of(kept.image, wanted.entrypoint, arguments)
+    given = environment_of(wanted.env, wanted.env_files, variables)
+    names = {each.partition("=")[0] for each in given}
     stop = wanted.stop_signal or config.stop_signal or ""
     if stop:
         signal_number(stop)
@@ -125,7 +127,7 @@ def described(
         current=str(kept.image.digest),
         entrypoint=entrypoint,
         arguments=words,
-        env=(*config.env, *environment_of(wanted.env, wanted.env_files, variables)),
+        env=(*given, *(each for each in config.env if each.partition("=")[0] not in names)),
         cwd=wanted.workdir or config.working_dir or "",
         user=wanted.user or config.user,
         hostname=wanted.hostname,

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import select
 import socket
 import struct
 import termios
@@ -16,7 +17,7 @@ from builder.containers import control
 from builder.runtime.reins import Attached, Reins, Streams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from builder.containers.logs import LogWriter
     from builder.containers.work import Task
@@ -89,25 +90,37 @@ class Hub:
     def begin(self, log: LogWriter | None) -> None:
         """Begin to hand on what is written."""
         self._log = log
-        for stream, descriptor in self._ours.items():
-            self._pump(stream, descriptor)
+        if self._ours:
+            self._pump({descriptor: stream for stream, descriptor in self._ours.items()})
 
-    def _pump(self, stream: str, descriptor: int) -> None:
-        thread = threading.Thread(target=self._hand_on, args=(stream, descriptor), daemon=True)
+    def _pump(self, streams: Mapping[int, str]) -> None:
+        thread = threading.Thread(target=self._hand_on, args=(dict(streams),), daemon=True)
         self._pumps.append(thread)
         thread.start()
 
-    def _hand_on(self, stream: str, descriptor: int) -> None:
+    def _hand_on(self, streams: dict[int, str]) -> None:
+        """Hand on what comes, in one thread, so that output and errors stay in order as far as one can see it."""
         self.reins.settled.wait()
-        while data := _read(descriptor):
-            if not self.reins.pid:  # a runtime's own complaints, which are told as the error
-                continue
-            if self._log is not None:
-                self._log.write(stream, data)
-            with self._lock:
-                clients = list(self._clients)
-            for client in clients:
-                client.write(stream, data)
+        poll = select.poll()
+        for descriptor in streams:
+            poll.register(descriptor, select.POLLIN)
+        while streams:
+            ready = {descriptor for descriptor, _ in poll.poll()}
+            for descriptor in [each for each in streams if each in ready]:
+                data = _read(descriptor)
+                if not data:
+                    poll.unregister(descriptor)
+                    del streams[descriptor]
+                elif self.reins.pid:  # else it is a runtime's own complaint, which is told as the error
+                    self._spread(streams[descriptor], data)
+
+    def _spread(self, stream: str, data: bytes) -> None:
+        if self._log is not None:
+            self._log.write(stream, data)
+        with self._lock:
+            clients = list(self._clients)
+        for client in clients:
+            client.write(stream, data)
 
     def _take_console(self, master: int) -> None:
         """Take the other side of the process' terminal."""
@@ -118,7 +131,7 @@ class Hub:
             for client in self._clients:
                 if client.attached:
                     self._give_input(client)
-        self._pump("stdout", master)
+        self._pump({master: "stdout"})
 
     def watch(self, connection: socket.socket) -> None:
         """Let somebody know how it begins and ends."""

@@ -23,7 +23,7 @@ from layers.errors import BusyError, LayersError, NotFoundError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from builder.containers.record import Container
@@ -89,10 +89,8 @@ class Monitor:
         """Run the task to its end, and say on ``link`` how it went."""
         outcome: dict[str, Any] = {"failed": "the process that looks after the container has ended"}
         try:
-            with self._containers.alone(self._container):
+            with self._finished(), self._containers.alone(self._container):
                 outcome = self._held(link)
-            if self._finish is not None:
-                self._finish()
         except BusyError as error:
             hint = f"stop it first: pybuild stop {self._container.name}"
             outcome = {"failed": f"a process of container {self._container.name} is running", "hint": hint}
@@ -104,6 +102,20 @@ class Monitor:
             outcome = {"failed": f"{error.filename or self._container.name}: {error.strerror or error}"}
         finally:
             self._hub.close(outcome, link)
+
+    @contextlib.contextmanager
+    def _finished(self) -> Iterator[None]:
+        """Do in the end what is to be done, unless somebody else has the container."""
+        try:
+            yield
+        except BusyError:
+            raise
+        except (BuildError, LayersError):
+            if self._finish is not None:
+                self._finish()
+            raise
+        if self._finish is not None:
+            self._finish()
 
     def _held(self, link: socket.socket) -> dict[str, Any]:
         from builder.execute.machine import Machine  # noqa: PLC0415 - what --help does not need

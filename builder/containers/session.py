@@ -66,6 +66,8 @@ class Session:
         self._input: int | None = None
         self._asked = 0
         self._detached = False
+        self._gone = False
+        """Whether the terminal was closed."""
         self._result: dict[str, Any] = {}
 
     @property
@@ -150,8 +152,8 @@ class Session:
     def _hand_in(self, target: int) -> None:
         """Hand on this process' input until it ends."""
         held = b""
-        with contextlib.suppress(OSError):  # the process has ended, or the terminal is gone
-            while data := os.read(0, _READ):
+        with contextlib.suppress(OSError):  # the process has ended
+            while data := _read_input():
                 if self._terminal is not None and self._keys:
                     data, held, detached = _without_keys(held + data, self._keys)
                     if detached:
@@ -159,10 +161,11 @@ class Session:
                         self._detach()
                         return
                 _write(target, data)
-            if self._tty:
-                _write(target, b"\x04")
         if not self._tty:
             os.close(target)
+        elif self._terminal is not None:
+            self._gone = True
+            os.write(self._waker, b"\0")
 
     def _detach(self) -> None:
         control.send(self._connection, {"detach": True})
@@ -190,6 +193,8 @@ class Session:
             os.close(self._waking)
 
     def _take_signals(self) -> None:
+        if self._gone:
+            raise BuildError("the terminal was closed")
         for number in os.read(self._waking, 64):
             if number == signal.SIGWINCH:
                 size = self.wanted.get("size")
@@ -256,6 +261,13 @@ def _without_keys(data: bytes, keys: bytes) -> tuple[bytes, bytes, bool]:
         if data.endswith(keys[:length]):
             return data[:-length], data[-length:], False
     return data, b"", False
+
+
+def _read_input() -> bytes:
+    try:
+        return os.read(0, _READ)
+    except OSError:  # a terminal that was closed
+        return b""
 
 
 def _write(descriptor: int, data: bytes) -> None:

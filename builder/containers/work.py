@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -200,7 +200,9 @@ def _most() -> int:
 def _resolved(user: str, content: Callable[[bytes], bytes]) -> ResolvedUser:
     from builder.runtime.user import resolve_user  # noqa: PLC0415 - what --help does not need
 
-    return resolve_user(user, content(b"etc/passwd"), content(b"etc/group"))
+    found = resolve_user(user, content(b"etc/passwd"), content(b"etc/group"))
+    # As a member of it: who loses his first group by a setgid program may not get past files that are closed to it.
+    return replace(found, groups=(found.gid, *found.groups))
 
 
 def add_layer(containers: Containers, image: Image, trees: Trees, changes: Iterator[Change], created_by: str) -> Image:

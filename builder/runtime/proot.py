@@ -20,6 +20,7 @@ from builder.runtime.recorder import Recording
 from builder.runtime.runc import NOT_EXECUTABLE, NOT_FOUND, owned
 from builder.runtime.runtime import Exit
 from builder.runtime.userns import find_program
+from layers.changeset.rootpath import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,8 @@ class Proot:
         return self._run(process, rootfs, binds, lambda _: None)
 
     def _run(self, process: Process, rootfs: Path, binds: list[str], output: Callable[[bytes], None]) -> Exit:
+        if process.attached is not None and not _is_there(process, rootfs):  # what proot says would be the process' own
+            return Exit(NOT_FOUND, 0.0, error=f'exec: "{process.arguments[0]}": executable file not found in $PATH')
         mounted = (*_SYSTEM, *(mount.target for mount in process.mounts))
         command = Command(
             (
@@ -114,6 +117,15 @@ class Proot:
                 source.chmod(mount.mode)
             binds.append((str(source), mount.target))
         return [word for source, target in binds for word in ("-b", f"{source}:{target}")]
+
+
+def _is_there(process: Process, rootfs: Path) -> bool:
+    """Tell whether the program of a process is in its root."""
+    program = process.arguments[0]
+    folders = [""] if "/" in program else process.environment.get("PATH", os.defpath).split(":")
+    paths = [os.path.join("/", process.cwd, folder, program) for folder in folders]
+    found = (os.path.join(os.fsencode(rootfs), resolve(rootfs, os.fsencode(path), follow_last=True)) for path in paths)
+    return any(map(os.path.isfile, found))
 
 
 def _not_started(ended: Ended, seconds: float, said: bytes) -> Exit:

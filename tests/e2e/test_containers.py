@@ -218,7 +218,7 @@ def test_the_list_of_containers(based: Pybuild) -> None:
     assert b"second\n" == based("ps", "-a", "--filter", "status=exited", "--format", "{{.Names}}").out
     assert b"second\n" == based("ps", "-a", "--filter", "exited=1", "--format", "{{.Names}}").out
     assert (
-        b'first "sh -c a command tha\xe2\x80\xa6" Created\n'
+        b'first "sh -c \'a command th\xe2\x80\xa6" Created\n'
         == based("container", "ls", "-a", "--filter", "name=fir", "--format", "{{.Names}} {{.Command}} {{.Status}}").out
     )
     assert 64 == len(based("ps", "-a", "--no-trunc", "-q").out.split()[0])
