@@ -52,9 +52,9 @@ def save(
     Example: pybuild save -o app.tar app:1.0 app:dev
     """
     from builder.cli.engines import loadable  # noqa: PLC0415 - load needs other parts
-    from builder.cli.scratch import scratch_directory  # noqa: PLC0415 - likewise
     from layers.archive import docker, oci  # noqa: PLC0415 - likewise
     from layers.store.layout import Layout  # noqa: PLC0415 - likewise
+    from layers.store.scratch import scratch_directory  # noqa: PLC0415 - likewise
 
     opt.one_of("--format", form, _FORMATS)
     compression = opt.one_of("--compress", compress or _SUFFIXES.get(Path(output).suffix, "none"), _COMPRESSIONS)
