@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 _ALONE = 8
 """Steps next to each other whose layers come into a directory each."""
+_FORMAT = 1
+"""Of these directories and notes; those of another one are unpacked again."""
 _NEW = ".new-"
 """How directories begin that are not finished; those of killed builds go when the next one is made."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -136,7 +138,7 @@ class Unpacked:
         try:
             note = json.loads((self._path(chain_id) / "note").read_bytes())
             found = _Note(str(note["parent"]), str(note.get("over", "")))
-            current = note["boot"] == self._boot
+            current = (note["boot"], note["format"]) == (self._boot, _FORMAT)
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return None
         if not current or (found.over and self._note(found.over) != _Note(found.parent)):
@@ -227,7 +229,7 @@ class Unpacked:
         """Give an empty directory that becomes the one of ``chain_id`` if all goes well."""
         with scratch_directory(self._directory, _NEW) as made:
             yield made
-            (made / "note").write_text(json.dumps({**note._asdict(), "boot": self._boot}))
+            (made / "note").write_text(json.dumps({**note._asdict(), "boot": self._boot, "format": _FORMAT}))
             _remove(self._path(str(chain_id)))
             made.rename(self._path(str(chain_id)))
 

@@ -1,8 +1,9 @@
 """An image store on disk: an OCI image layout, with what is derived from its blobs beside it.
 
 ``oci-layout``, ``index.json`` and ``blobs/`` are the standard's, and skopeo, umoci and crane read them as they are.
-``side/`` holds small files derived from blobs, ``partial/`` the beginnings of blobs whose download was cut short,
-``locks/`` and ``tmp/`` what their names say; callers keep ``unpacked/`` and ``cache/`` there.
+``version`` is that of all the rest: ``side/`` holds small files derived from blobs, ``partial/`` the beginnings of
+blobs whose download was cut short, ``locks/`` and ``tmp/`` what their names say; callers keep ``unpacked/`` and
+``cache/`` there.
 
 Spec: image-spec/image-layout.md.
 """
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
     from layers.store.blobs import BlobWriter
 
 _CHUNK = 1 << 20
+_VERSION = 1
+"""Of what lies beside the standard's files; raised when an earlier program would misread it."""
+_HINT = "use the program that made it, or another directory: --root DIRECTORY, or PYBUILD_ROOT"
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
 
@@ -89,7 +93,8 @@ class Layout:
             raise StoreError(f"cannot read {marker}: {error.strerror}") from error
         version = jsonread.get(jsonread.parse_object(content, str(marker)), str, "imageLayoutVersion", str(marker))
         if version is None or not version.startswith("1."):
-            raise StoreError(f"{root} is an image layout of version {version}, and only 1.x is known")
+            raise StoreError(f"{root} is an image layout of version {version}, and only 1.x is known", hint=_HINT)
+        layout._check_version()
         return layout
 
     def _create(self, marker: Path) -> None:
@@ -98,7 +103,22 @@ class Layout:
         with Lock(self.root / "locks" / "names").exclusive():
             if not (self.root / "index.json").exists():
                 replace_file(self.root / "index.json", IndexManifest(()).to_bytes(), self.blobs.temporary())
+            replace_file(self.root / "version", b"%d\n" % _VERSION, self.blobs.temporary())
             replace_file(marker, b'{"imageLayoutVersion":"1.0.0"}', self.blobs.temporary())
+
+    def _check_version(self) -> None:
+        """Refuse what a later version has made, and may have laid out in another way; without a version it is 1."""
+        path = self.root / "version"
+        try:
+            with disk_errors("read", path):
+                content = path.read_bytes().strip()
+        except StoreError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return
+            raise
+        if not content.isdigit() or int(content[:9]) > _VERSION:
+            text = content[:20].decode("ascii", "replace")
+            raise StoreError(f"{self.root} is a store of version {text}, and only {_VERSION} is known", hint=_HINT)
 
     def using(self, *, wait: float | None = None) -> AbstractContextManager[None]:
         """Keep collectors away: hold this from the first blob written or relied on until it has a name.

@@ -103,3 +103,23 @@ def test_a_damaged_list_of_layers_is_as_good_as_none(tmp_path: Path) -> None:
         (tmp_path / "forms" / str(form)).write_bytes(damaged)
 
         assert [] == cache.of_form(form)
+
+
+def test_a_record_under_another_key_is_none(tmp_path: Path) -> None:
+    cache, other = LocalCache(tmp_path), cache_key("COPY", None, {})
+    cache.put(KEY, RECORD)
+    (tmp_path / str(KEY)).rename(tmp_path / str(other))
+
+    assert cache.get(other) is None
+    assert [] == list(cache.records())
+    assert [tmp_path / str(other)] == cache.paths()
+
+
+def test_a_record_of_an_earlier_version_is_none(tmp_path: Path) -> None:
+    """It bore no checksum."""
+    cache = LocalCache(tmp_path)
+    cache.put(KEY, RECORD)
+    path = tmp_path / str(KEY)
+    path.write_bytes(path.read_bytes()[:-66])
+
+    assert cache.get(KEY) is None

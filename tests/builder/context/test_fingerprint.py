@@ -167,6 +167,37 @@ def test_a_file_that_changed_just_now_is_not_remembered(tmp_path: Path) -> None:
     assert memo.file(os.stat(root / "a")) is None
 
 
+def test_a_file_that_changes_right_after_it_was_read_is_noticed(tmp_path: Path) -> None:
+    """Of the same size, with its time set back, within the tick of the clock in which it was read."""
+    root = make(tmp_path / "ctx", "a")
+    memo, seen = Memo(), []
+    for turn in range(300):
+        (root / "a").write_text("ab"[turn % 2])
+        os.utime(root / "a", ns=(1, 1))
+        with LocalContext(root) as context:
+            seen.append(fingerprint(select(context, ["."]), memo).content)
+
+    assert 2 == len(set(seen))
+    assert seen[:2] * 150 == seen
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_clock_that_jumps_hides_no_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """Put back, the files' times are to come: nothing is remembered by them until they are past."""
+    root = make(tmp_path / "ctx", "a")
+    settle(root)
+    memo, now = Memo(), time.time_ns
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time_ns", lambda: now() + hours * 3_600_000_000_000)
+        before = content_of(root, memo=memo)
+    assert (hours > 0) == (memo.file(os.stat(root / "a")) is not None)
+
+    (root / "a").write_text("b")
+
+    assert before != content_of(root, memo=memo)
+    assert content_of(root) == content_of(root, memo=memo)
+
+
 def test_a_changed_size_or_time_is_not_known(tmp_path: Path) -> None:
     make(tmp_path, "a", "b")
     a, b = os.stat(tmp_path / "a"), os.stat(tmp_path / "b")

@@ -148,6 +148,22 @@ def test_what_is_no_more_in_a_layer_is_seen_no_more(tmp_path: Path, first: Files
     scene.unpack([base, scene.layer(many(app__kind=(b"a file", 0o644, 1)))])
 
 
+def test_a_note_that_names_another_blob_than_lies_there_is_not_believed(tmp_path: Path) -> None:
+    """A difference to something else than is there would be another layer."""
+    scene = Scene(tmp_path)
+    files: Files = {f"d/{i}": (b"%d" % i, 0o644, 1) for i in range(20)}
+    base, first = scene.layer({"d/": (b"", 0o755, 1)}), scene.layer(files)
+    stranger = scene.layer({**files, "d/1": (b"strange", 0o644, 1)})
+    scene.unpack([base, first])
+    blob, other = first.descriptor.digest, stranger.descriptor.digest
+    (note,) = (each for each in (tmp_path / "knowing").glob("*/*.next") if str(blob) in each.read_text())
+    note.write_text(note.read_text().replace(str(blob), str(other)))
+
+    lowers = scene.unpack([base, scene.layer({**files, "d/1": (b"strange", 0o644, 1), "d/2": (b"new", 0o644, 1)})])
+
+    assert 2 == len(lowers)  # the whole layer, not a difference
+
+
 def test_a_pruned_layer_is_unpacked_again(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     base = scene.layer({"etc/": (b"", 0o755, 3)})

@@ -80,6 +80,40 @@ def test_a_layout_of_another_version_is_refused(tmp_path: Path) -> None:
         Layout.open(tmp_path)
 
 
+@pytest.mark.parametrize("version", ["2", "10", "next", "1.5", "", "9" * 5000])
+def test_a_store_of_a_later_version_is_refused_and_left_alone(layout: Layout, version: str) -> None:
+    (layout.root / "version").write_text(f"{version}\n")
+    before = sorted(layout.root.rglob("*"))
+
+    with pytest.raises(StoreError, match="is a store of version") as caught:
+        Layout.open(layout.root)
+
+    assert "PYBUILD_ROOT" in caught.value.hint
+    assert before == sorted(layout.root.rglob("*"))
+
+
+def test_a_store_of_an_earlier_version_is_used(layout: Layout) -> None:
+    """The first one wrote no version, and what was derived from blobs bore no checksum: it is passed over."""
+    descriptor = layout.put(image())
+    layout.tag(Reference.parse("app:dev"), descriptor)
+    layout.write_side(descriptor.digest, "index", b"1")
+    layout.side(descriptor.digest, "index").write_bytes(b"1")
+    (layout.root / "version").unlink()
+
+    again = Layout.open(layout.root)
+
+    assert image().digest == again.image(Reference.parse("app:dev")).digest
+    assert again.read_side(descriptor.digest, "index") is None
+
+
+def test_a_version_that_cannot_be_read_is_an_error(layout: Layout) -> None:
+    (layout.root / "version").unlink()
+    (layout.root / "version").mkdir()
+
+    with pytest.raises(StoreError, match="cannot read"):
+        Layout.open(layout.root)
+
+
 def test_a_broken_index_is_an_error_that_names_the_file(layout: Layout) -> None:
     (layout.root / "index.json").write_text("{")
 
@@ -299,6 +333,20 @@ def test_side_data_comes_back(layout: Layout) -> None:
     layout.write_side(digest, "index", b"1")
     layout.write_side(digest, "index", b"2")
     assert b"2" == layout.read_side(digest, "index")
+
+
+def test_side_data_of_another_blob_or_kind_or_damaged_is_none(layout: Layout) -> None:
+    digest, other = Digest.of(b"x"), Digest.of(b"y")
+    layout.write_side(digest, "index", b"1")
+    content = layout.side(digest, "index").read_bytes()
+    layout.side(other, "index").write_bytes(content)
+    layout.side(digest, "bytes").write_bytes(content)
+
+    assert layout.read_side(other, "index") is None
+    assert layout.read_side(digest, "bytes") is None
+    for damaged in (b"", content[:-1], content[1:], content + b"\n", b"2" + content[1:]):
+        layout.side(digest, "index").write_bytes(damaged)
+        assert layout.read_side(digest, "index") is None
 
 
 def test_images_come_in_the_order_in_which_they_were_named(layout: Layout) -> None:
