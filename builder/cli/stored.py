@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from builder.cli.environment import Environment
 from builder.cli.human import parse_time
-from layers.errors import InvalidError, NotFoundError
+from layers.errors import ChangesetError, InvalidError, NotFoundError, VerificationError
 from layers.frozen import frozen
 from layers.image import Image, Index
 from layers.platform import Platform
@@ -126,7 +126,7 @@ def present(index: Index, first: Platform | None = None) -> Iterator[Image]:
 
 
 def layer_sizes(layout: Layout, image: Image) -> list[int]:
-    """Give the bytes of files in each layer, uncompressed; of a layer that is not here, those of its blob."""
+    """Give the bytes of files in each layer; of one that is not here or cannot be read, those of its blob."""
     return [_layer_size(layout, layer) for layer in image.layers]
 
 
@@ -141,7 +141,7 @@ def _layer_size(layout: Layout, layer: Layer) -> int:
         entries = Trees(layout).index(layer).entries
         # a link counts with the length of its target, as lstat and so Docker's overlay2 have it
         size = sum(len(entry.linkname) if entry.kind == "symlink" else entry.size for entry in entries)
-    except NotFoundError:
+    except (NotFoundError, VerificationError, ChangesetError):  # fsck says what is wrong; a list has others to show
         return layer.descriptor.size
     layout.write_side(digest, _SIZE, b"%d" % size)
     return size

@@ -10,9 +10,10 @@ import pytest
 
 from builder.cli.imagefilters import glob, named
 from layers import mutate
+from layers.digest import Digest
 from layers.reference import Reference
 from tests.support.archives import tar_with
-from tests.support.images import image, layer_of_tar
+from tests.support.images import image, layer, layer_of_tar
 
 if TYPE_CHECKING:
     from layers.image import Image, Index
@@ -229,3 +230,16 @@ def test_a_terminal_is_sent_no_control_characters(cli: Cli, app: Image) -> None:
     assert "RUN \\x1b[2J\\nx" in out
     assert "\\x9b1m" in out
     assert 3 == len(out.splitlines())
+
+
+def test_a_layer_that_is_no_tar_does_not_hide_the_other_images(cli: Cli, app: Image) -> None:
+    """Whoever may push can bring one; its blob's size stands for that of its files."""
+    junk = layer_of_tar(b"this is no tar" * 1000, "none")
+    lying = replace(layer({"lie": b"lie"}), diff_id=Digest.of(b"else"))
+    cli.put(app, "app:1")
+    cli.put(image(junk), "junk:1")
+    cli.put(image(lying), "lying:1")
+
+    lines = cli("images", "--format", "{{.Repository}} {{.Size}}").lines
+
+    assert {"app 15B", "junk 14kB", f"lying {lying.descriptor.size}B"} == set(lines)
