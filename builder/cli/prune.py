@@ -107,12 +107,13 @@ def collect(layout: Layout, keep: Collection[Digest] = ()) -> Collected:
     """Delete the blobs that no image, no container and no cache record needs; those in ``keep`` stay as well.
 
     Raises:
-        BusyError: a build is using the store.
+        BusyError: a build, a pull or a push is using the store.
     """
     from builder.containers.store import Containers  # noqa: PLC0415 - only where something is deleted
     from layers.store import gc  # noqa: PLC0415 - only where something is deleted
 
-    return gc.collect(layout, keep={*cache_of(layout).blobs(), *Containers(layout).blobs(), *keep})
+    with _said_plainly():
+        return gc.collect(layout, keep={*cache_of(layout).blobs(), *Containers(layout).blobs(), *keep})
 
 
 def cache_of(layout: Layout) -> LocalCache:
@@ -125,11 +126,17 @@ def cache_of(layout: Layout) -> LocalCache:
 @contextlib.contextmanager
 def _alone(layout: Layout) -> Iterator[None]:
     """Keep builds out."""
+    with _said_plainly(), layout.lock.exclusive(wait=0):
+        yield
+
+
+@contextlib.contextmanager
+def _said_plainly() -> Iterator[None]:
+    """Say who holds the store, and not which file."""
     try:
-        with layout.lock.exclusive(wait=0):
-            yield
+        yield
     except BusyError as error:
-        raise BusyError("a build is using the store", hint="wait until it ends") from error
+        raise BusyError("a build, a pull or a push is using the store", hint="wait until it ends") from error
 
 
 def _prune_images(layout: Layout, wanted: Filters, *, everything: bool) -> None:

@@ -200,7 +200,7 @@ def test_keep_storage_keeps_the_newest(cli: Cli) -> None:
 def test_builder_prune_waits_for_no_build(cli: Cli, app: Image) -> None:
     cli.put(app, "app:1")
     with cli.layout.using():
-        assert "a build is using the store" in cli.fails("builder", "prune", "-f")
+        assert "a build, a pull or a push is using the store" in cli.fails("builder", "prune", "-f")
 
 
 @pytest.mark.parametrize("arguments", [["--keep-storage", "much"], ["--filter", "id=3"], ["--filter", "until=x"]])
