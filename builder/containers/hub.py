@@ -186,15 +186,20 @@ class Hub:
             for client in self._clients:
                 client.end()
 
-    def close(self, outcome: dict[str, Any], *others: socket.socket) -> None:
-        """Tell everybody how it ended, and close the connections."""
+    def tell(self, outcome: dict[str, Any], *others: socket.socket) -> None:
+        """Tell everybody, and ``others``, how it ended."""
         with self._lock:
-            connections = {*others, *(each.connection for each in self._clients)}
-            for connection in connections:
+            for connection in {*others, *(each.connection for each in self._clients)}:
                 with contextlib.suppress(OSError):
                     control.send(connection, outcome)
-                    connection.shutdown(socket.SHUT_RDWR)  # a thread may be reading it
-                connection.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            for client in self._clients:
+                with contextlib.suppress(OSError):
+                    client.connection.shutdown(socket.SHUT_RDWR)  # a thread may be reading it
+                client.connection.close()
 
 
 def _read(descriptor: int) -> bytes:

@@ -101,7 +101,8 @@ class Monitor:
         except OSError as error:
             outcome = {"failed": f"{error.filename or self._container.name}: {error.strerror or error}"}
         finally:
-            self._hub.close(outcome, link)
+            # The connections end with this process: who was told knows then that nothing of it is left.
+            self._hub.tell(outcome, link)
 
     @contextlib.contextmanager
     def _finished(self) -> Iterator[None]:
@@ -251,7 +252,8 @@ class Monitor:
         except (BuildError, LayersError) as error:
             outcome = _failure(error)
         hub.end()
-        hub.close(outcome)
+        hub.tell(outcome)
+        hub.close()
         listener.join(0)
 
     def _joined(self, task: Task, hub: Hub) -> dict[str, Any]:
