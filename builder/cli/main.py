@@ -36,6 +36,7 @@ def _guarded(arguments: list[str]) -> int:
 
     failed = _FAILED
     try:
+        _take_bounds()
         given = with_command(arguments)
         if given[:1] == ["run"] or given[:2] == ["container", "run"]:
             failed = _NOT_RUN  # others are the container's
@@ -56,6 +57,26 @@ def _guarded(arguments: list[str]) -> int:
         print(f"ERROR: {where}{error.strerror or error}", file=sys.stderr)
         return failed
     return 0
+
+
+def _take_bounds() -> None:
+    """Take over how much may come out of compressed content, where the environment says it.
+
+    Raises:
+        BuildError: it is no number.
+    """
+    size, ratio = (os.environ.get(f"PYBUILD_MAX_{name}") for name in ("UNPACKED", "RATIO"))
+    if not size and not ratio:
+        return
+    from builder.cli.inputs import size as read_size  # noqa: PLC0415 - most have nothing to say
+    from builder.errors import BuildError  # noqa: PLC0415 - likewise
+    from layers.compression import Bounds  # noqa: PLC0415 - likewise
+
+    Bounds.size = read_size(size or "", "PYBUILD_MAX_UNPACKED") or Bounds.size
+    if ratio and not (ratio.isascii() and ratio.isdigit() and int(ratio[:10])):
+        raise BuildError(f"invalid PYBUILD_MAX_RATIO {ratio!r}", hint="write a whole number")
+    if ratio:
+        Bounds.ratio = int(ratio[:10])
 
 
 def _say(error: BuildError | LayersError) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import stat
 import subprocess
 import tempfile
 import time
@@ -78,6 +79,7 @@ class Runc:
     def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
         """Run a process in a container; see :class:`builder.runtime.runtime.Runtime`."""
         self._check_ids(process)
+        _check_system(rootfs)
         with self._bundle() as bundle:
             listener = str(bundle / "owners") if self.sandbox.recording else ""
             if len(os.fsencode(listener)) > _LONGEST_SOCKET:
@@ -237,6 +239,19 @@ class Runc:
             cgroup=group.lstrip("/"),
             cleanup=(*program, "delete", "--force", bundle.name) if group else (),
         )
+
+
+def _check_system(rootfs: Path) -> None:
+    """Refuse a root whose ``/dev`` is a link: runtimes make their devices and links wherever it leads, on the machine.
+
+    Raises:
+        IsolationError: it is, or something else that cannot be mounted on.
+    """
+    for name in ("dev", "proc", "sys"):
+        path = rootfs / name
+        if os.path.lexists(path) and not stat.S_ISDIR(path.lstat().st_mode):
+            hint = "no step can run in such an image; give it a directory there"
+            raise IsolationError(f"/{name} of the image is no directory, and may lead out of it", hint=hint)
 
 
 def _write_document(path: Path, document: dict[str, Any]) -> None:

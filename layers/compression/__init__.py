@@ -6,7 +6,7 @@ threads or processors. Reading finds the compression from the first bytes.
 Spec: image-spec/layer.md, "+gzip Media Types" and "+zstd Media Types".
 """
 
-from layers.compression.read import ArchiveCompression, open_reader, read_ahead, sniff
+from layers.compression.read import ArchiveCompression, Bounds, open_reader, read_ahead, sniff
 from layers.compression.write import Block, BlockWriter, Compressed
 
-__all__ = ["ArchiveCompression", "Block", "BlockWriter", "Compressed", "open_reader", "read_ahead", "sniff"]
+__all__ = ["ArchiveCompression", "Block", "BlockWriter", "Bounds", "Compressed", "open_reader", "read_ahead", "sniff"]

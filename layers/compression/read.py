@@ -23,6 +23,7 @@ CHUNK = 256 * 1024
 """Bytes that a reader decompresses at once; several are ready ahead of the caller."""
 
 _AHEAD = 16
+_SPARED = 64 * 1024 * 1024
 _MAGIC: list[tuple[bytes, ArchiveCompression]] = [
     (b"\x1f\x8b\x08", "gzip"),
     (b"\x28\xb5\x2f\xfd", "zstd"),
@@ -31,6 +32,22 @@ _MAGIC: list[tuple[bytes, ArchiveCompression]] = [
 ]
 _LONGEST_MAGIC = 6
 _XZ_MEMORY = 256 * 1024 * 1024
+_GIB = 1 << 30
+
+
+class Bounds:
+    """How much may come out of compressed content where a caller says nothing else: of this process, for all threads.
+
+    gzip gives 1,032 bytes for one at most, zstd tens of thousands, both for zeros only: a ratio counts only past what
+    an honest file of zeros has.
+    """
+
+    size = 256 * _GIB
+    """Bytes of one layer or archive."""
+    ratio = 2000
+    """Bytes for each compressed one."""
+    spared = 8 * _GIB
+    """Bytes from which on the ratio counts."""
 
 
 def sniff(head: bytes) -> ArchiveCompression:
@@ -62,6 +79,7 @@ def open_reader(
         compression: what it must be; found from its first bytes where None.
         max_size: decompressed bytes that are too many once exceeded.
         max_ratio: decompressed bytes for each compressed one that are too many once exceeded, past the first 64 MiB.
+            For both, what ``Bounds`` says where None.
 
     Raises:
         ChangesetError: by the reader: not in this format, corrupt or cut short.
@@ -72,8 +90,11 @@ def open_reader(
     if compression not in {None, "none", found}:
         raise ChangesetError(f"the content is not {compression}, but {_article(found)}")
     chunks = _DECODERS[compression or found](source)
-    if max_size is not None or max_ratio is not None:
-        chunks = _limited(chunks, source, max_size, max_ratio)
+    if found != "none":
+        spared = Bounds.spared if max_ratio is None else _SPARED
+        chunks = _limited(chunks, source, max_size or Bounds.size, max_ratio or Bounds.ratio, spared)
+    elif max_size is not None:
+        chunks = _limited(chunks, source, max_size, 1, max_size)
     return io.BufferedReader(_ChunkReader(read_ahead(chunks)), CHUNK)
 
 
@@ -180,14 +201,16 @@ def read_ahead(chunks: Iterator[bytes]) -> Generator[bytes]:
         thread.join()
 
 
-def _limited(chunks: Iterator[bytes], source: _Source, max_size: int | None, max_ratio: int | None) -> Iterator[bytes]:
+def _limited(chunks: Iterator[bytes], source: _Source, max_size: int, max_ratio: int, spared: int) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        if max_size is not None and size > max_size:
-            raise LimitError(f"the decompressed content is longer than {max_size} bytes")
-        if max_ratio is not None and size > 64 * 1024 * 1024 and size > source.count * max_ratio:
-            raise LimitError(f"the content decompresses to more than {max_ratio} times its size")
+        if size > max_size:
+            hint = "PYBUILD_MAX_UNPACKED allows more"
+            raise LimitError(f"the decompressed content is longer than {max_size} bytes", hint=hint)
+        if size > spared and size > source.count * max_ratio:
+            hint = "PYBUILD_MAX_RATIO allows more"
+            raise LimitError(f"the content decompresses to more than {max_ratio} times its size", hint=hint)
         yield chunk
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 import zstandard
 
-from layers.compression import BlockWriter, open_reader, sniff
+from layers.compression import BlockWriter, Bounds, open_reader, sniff
 from layers.digest import Digest
 from layers.errors import ChangesetError, InvalidError, LimitError
 
@@ -129,6 +129,25 @@ def test_too_much_content_is_refused(name: Compression) -> None:
         open_reader(io.BytesIO(bomb), max_ratio=50) as reader,
     ):
         reader.read()
+
+
+@pytest.mark.parametrize("name", BOTH)
+def test_there_is_a_bound_where_nobody_names_one(name: Compression, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb, _ = packed(bytes(10_000_000), name)
+    with open_reader(io.BytesIO(bomb)) as reader:
+        assert 10_000_000 == len(reader.read())
+    monkeypatch.setattr(Bounds, "spared", 5_000_000)
+    monkeypatch.setattr(Bounds, "ratio", 50)
+    with (
+        pytest.raises(LimitError, match="more than 50 times its size") as caught,
+        open_reader(io.BytesIO(bomb)) as reader,
+    ):
+        reader.read()
+    assert "PYBUILD_MAX_RATIO allows more" == caught.value.hint
+    monkeypatch.setattr(Bounds, "size", 1_000_000)
+    with pytest.raises(LimitError, match="longer than 1000000") as caught, open_reader(io.BytesIO(bomb)) as reader:
+        reader.read()
+    assert "PYBUILD_MAX_UNPACKED allows more" == caught.value.hint
 
 
 def test_a_reader_that_is_closed_early_ends_its_thread() -> None:

@@ -1,0 +1,73 @@
+"""Hostile layers through the command line: whichever way they come in, nothing gets out, and nothing stays behind.
+
+The whole corpus goes every way in ``python -m tests.support.hostileroutes``; here are those that would hurt most.
+"""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.hostile import CORPUS, Hostile, Outside
+from tests.support.hostileroutes import ROUTES, TAKEN
+from tests.support.images import tar_of
+from tests.support.programs import need
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.programs import Pybuild
+
+pytestmark = pytest.mark.e2e
+
+_WORST = {
+    "through a link out",
+    "whiteout through a link out",
+    "overlay redirect of root",
+    "etc/resolv.conf is a link out",
+    "dev is a link out",
+}
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_nothing_gets_out_by_any_way(pybuild: Pybuild, place: Path, name: str) -> None:
+    need("busybox", "crun", "proot")
+    outside = Outside(place / "outside")
+    for number, case in enumerate(each for each in CORPUS if each.name in _WORST):
+        work = place / f"work{number}"
+        work.mkdir()
+        ended = ROUTES[name](pybuild, case.tars(outside.path), work)
+        assert ended == TAKEN or len(ended) > 10
+        assert outside.is_untouched(), case.name
+        assert not outside.is_inside(place / "work"), case.name
+    assert [] == pybuild.left()
+
+
+def test_the_worst_are_in_the_corpus() -> None:
+    assert {case.name for case in CORPUS} >= _WORST
+    assert all(isinstance(case, Hostile) for case in CORPUS)
+
+
+def test_a_bomb_ends_at_its_bound(pybuild: Pybuild, place: Path) -> None:
+    """By every way in which compressed content is unpacked; what it had filled is free again."""
+    bomb = gzip.compress(tar_of({"zeros": bytes(20 << 20)}))
+    for name in ("context", "base"):
+        (place / name).mkdir()
+    (place / "context" / "bomb.tar.gz").write_bytes(bomb)
+    (place / "context" / "Dockerfile").write_text("FROM scratch\nADD bomb.tar.gz /\n")
+    (place / "base" / "Dockerfile").write_text('FROM bomb\nRUN ["/zeros"]\n')
+    pybuild("import", place / "context" / "bomb.tar.gz", "bomb")
+    bound = {"PYBUILD_MAX_UNPACKED": "10m"}
+    for arguments in (
+        ("build", place / "context"),
+        ("build", place / "base"),
+        ("import", place / "context" / "bomb.tar.gz", "again"),
+        ("build", "-o", f"type=local,dest={place / 'out'}", "-f", place / "base" / "Dockerfile", place / "base"),
+    ):
+        said = pybuild.fails(*arguments, env=bound)
+        assert "longer than 10485760 bytes" in said
+        assert "hint: PYBUILD_MAX_UNPACKED allows more" in said
+    assert "invalid PYBUILD_MAX_RATIO 'much'" in pybuild.fails("images", env={"PYBUILD_MAX_RATIO": "much"})
+    pybuild("build", place / "context", env={"PYBUILD_MAX_UNPACKED": "1g", "PYBUILD_MAX_RATIO": "100"})
