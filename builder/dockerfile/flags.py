@@ -64,6 +64,8 @@ def split_flags(text: str, escape: str) -> tuple[list[str], str]:
     ``--`` alone ends the flags and belongs to neither.
     """
     words: list[str] = []
+    if "--" not in text:
+        return words, text.strip(BLANKS)
     at = 0
     while True:
         while at < len(text) and text[at] in BLANKS:

@@ -89,8 +89,10 @@ def _from(parts: _Parts) -> ins.From:
 
 
 def _run(parts: _Parts) -> ins.Run:
-    flags = parts.read_flags("network security", lists="mount device")
     arguments, shell = _command(parts.rest)
+    if not parts.flags:
+        return ins.Run(arguments, shell, parts.heredocs, where=parts.where, text=parts.text)
+    flags = parts.read_flags("network security", lists="mount device")
     return ins.Run(
         arguments,
         shell,
@@ -121,6 +123,8 @@ def _command(rest: str) -> tuple[tuple[str, ...], bool]:
 
 def _copy(parts: _Parts) -> ins.Copy:
     sources, destination, heredocs = _paths(parts)
+    if not parts.flags:
+        return ins.Copy(sources, destination, heredocs=heredocs, where=parts.where, text=parts.text)
     flags = parts.read_flags("from chown chmod", "link parents", "exclude")
     return ins.Copy(
         sources,
@@ -139,6 +143,8 @@ def _copy(parts: _Parts) -> ins.Copy:
 
 def _add(parts: _Parts) -> ins.Add:
     sources, destination, heredocs = _paths(parts)
+    if not parts.flags:
+        return ins.Add(sources, destination, heredocs=heredocs, where=parts.where, text=parts.text)
     flags = parts.read_flags("chown chmod checksum", "link unpack keep-git-dir", "exclude")
     return ins.Add(
         sources,
