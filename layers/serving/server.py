@@ -81,6 +81,7 @@ class Server:
 
     def run(self) -> None:
         """Answer requests until :meth:`stop` is called by another thread, or an exception ends this one."""
+        self._listener.tidying.start()
         self._listener.serve_forever(self._listener.settings.tick)
 
     def stop(self) -> None:
@@ -114,6 +115,9 @@ class _Listener(ThreadingHTTPServer):
         self._guard = threading.Lock()
         self._connections: dict[threading.Thread, _Connection] = {}
         self._places = threading.BoundedSemaphore(settings.max_connections)
+        self._ended = threading.Event()
+        self.tidying = threading.Thread(target=self._tidy, name="tidying", daemon=True)
+        """Beside the rest, since it may wait: for a push that waits for a collector."""
         super().__init__(found[0][4][:2], _Connection)  # type: ignore[arg-type] # an address of either family
 
     def server_bind(self) -> None:
@@ -155,23 +159,27 @@ class _Listener(ThreadingHTTPServer):
             self.report(Served(str(client_address[0]), "", "", 0, 0, 0.0, f"{type(error).__name__}: {error}"))
 
     def service_actions(self) -> None:
-        """Cut connections whose time is over, and let the service do what is due."""
+        """Cut connections whose time is over."""
         now = time.monotonic()
         with self._guard:
             late = [each for each in self._connections.values() if each.pace.deadline < now]
         for each in late:
             each.cut()
-        self.service.expire()
+
+    def _tidy(self) -> None:
+        while not self._ended.wait(self.settings.tick):
+            self.service.expire()
 
     def close(self) -> None:
         """Cut all connections, and give requests at work a little time."""
         self.server_close()
+        self._ended.set()
         with self._guard:
             connections = dict(self._connections)
         for each in connections.values():
             each.cut()
         end = time.monotonic() + _ENDING
-        for thread in connections:
+        for thread in [*connections, *([self.tidying] if self.tidying.is_alive() else [])]:
             thread.join(max(0.0, end - time.monotonic()))
         self.service.close()
 

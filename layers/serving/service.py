@@ -77,14 +77,14 @@ class Service:
         if self._read_only and request.method not in {"GET", "HEAD"}:
             raise unsupported("this registry is read-only")
         try:
-            response = handler(request, *parts)
             if request.method == "HEAD" and handler.__name__ == "blob" and not self._read_only:
-                self._writing.relied_on(names.digest(parts[1]))
+                with self._writing.relied_on(names.digest(parts[1])):
+                    return handler(request, *parts)
+            return handler(request, *parts)
         except StoreError as error:
             full = isinstance(error.__cause__, OSError) and error.__cause__.errno in _FULL
             message = "the store's disk is full" if full else "the store cannot be used"
             raise RefusalError(507 if full else 500, "UNKNOWN", message) from error
-        return response
 
     def _check_origin(self, request: Request) -> None:
         """Refuse what a page in a browser asks: it does not belong to who asks us, and may have put a name on us.

@@ -94,7 +94,7 @@ class Upload:
 
     def close(self) -> None:
         """Forget what has not become a blob."""
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             os.unlink(self._path)
         os.close(self._file)
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from layers.digest import Digest
+from layers.errors import StoreError
 from layers.model import Descriptor
 from layers.serving import names
 from layers.serving.messages import Response
@@ -80,7 +81,11 @@ class Writing:
         """``PATCH /v2/<name>/blobs/uploads/<id>``: bring more of a blob."""
         with self._lease.working(), self._uploads.at(name, id_) as upload:
             _check_place(request, name, upload)
-            upload.append(request.body)
+            try:
+                upload.append(request.body)
+            except StoreError:  # what the disk has of it is not what was hashed
+                self._end(upload)
+                raise
             return Response(202, _state(name, upload))
 
     def finish(self, request: Request, name: str, id_: str) -> Response:
@@ -103,8 +108,11 @@ class Writing:
         try:
             yield
         finally:
-            self._uploads.end(upload)
-            self._lease.settled([upload.id])
+            self._end(upload)
+
+    def _end(self, upload: Upload) -> None:
+        self._uploads.end(upload)
+        self._lease.settled([upload.id])
 
     def status(self, request: Request, name: str, id_: str) -> Response:  # noqa: ARG002 - all are called alike
         """``GET /v2/<name>/blobs/uploads/<id>``: say how much of a blob has come."""
@@ -116,9 +124,11 @@ class Writing:
         with self._uploads.at(name, id_) as upload, self._ending(upload):
             return Response(204)
 
-    def relied_on(self, digest: Digest) -> None:
-        """Keep a blob that somebody was told is here: it may be about to be named."""
+    @contextmanager
+    def relied_on(self, digest: Digest) -> Iterator[None]:
+        """Keep a blob that somebody is told of in this block: it may be about to be named."""
         with self._lease.working():
+            yield
             self._lease.expect(digest)
 
     def delete_blob(self, request: Request, name: str, digest: str) -> Response:  # noqa: ARG002 - likewise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -193,6 +194,23 @@ def test_control_c_ends_it_in_the_middle_of_a_push(pybuild: Pybuild, other: Pybu
         connection.endheaders(b"x" * 1000)
         until(lambda: any(each.stat().st_size == 1000 for each in (pybuild.store / "tmp").glob("*")))
     connection.close()
+
+
+def test_a_blob_that_the_disk_refuses_is_forgotten(pybuild: Pybuild, other: Pybuild) -> None:
+    """Files may have a megabyte: the client is told, and what fits is taken afterwards."""
+    need("prlimit")
+    small, large = image(layer({"a": b"a"})), image(layer({"b": bytes(3 << 20)}, "none"))
+    limited = replace(pybuild, prefix=("prlimit", f"--fsize={1 << 20}"))
+    with served(limited) as address:
+        for name, found in (("small", small), ("large", large)):
+            other.layout.tag(Reference.parse(f"{address}/{name}:1"), other.layout.put(found))
+        error = other.fails("push", f"{address}/large:1")
+        assert [] == list((pybuild.store / "tmp").glob("*"))
+        other("push", f"{address}/small:1")
+
+    assert "the store cannot be used" in error
+    assert "File too large" in (pybuild.home / "serve.log").read_text()
+    assert ["small:1"] == [name.familiar for name, _ in pybuild.layout.names()]
 
 
 def test_an_address_that_is_taken_is_a_plain_error(pybuild: Pybuild) -> None:
