@@ -14,6 +14,7 @@ from layers.reference import Reference
 from layers.validate import validate_image
 from tests.support.images import ARM64, image, index, layer
 from tests.support.programs import Pybuild, need, run, skopeo, until
+from tests.support.real_registry import real_registry
 
 if TYPE_CHECKING:
     import subprocess
@@ -141,6 +142,15 @@ def test_pybuild_pulls_builds_on_and_pushes(pybuild: Pybuild, other: Pybuild, ap
     assert app == str(other.image(f"{address}/app:1").id)
     assert 3 == len(pybuild.image("me/next:1").layers)
     assert "not found" in listed or "nothing in the store is called" in listed
+
+
+def test_a_registry_mirrors_what_is_served(pybuild: Pybuild, other: Pybuild, app: str) -> None:
+    """Debian's docker-registry, as a pull-through cache."""
+    need("docker-registry")
+    with served(pybuild) as address, real_registry(proxy_of=f"http://{address}") as mirror:
+        other("pull", f"{mirror}/app:1")
+
+    assert app == str(other.image(f"{mirror}/app:1").id)
 
 
 def test_a_prune_runs_beside_pushes_and_pulls(pybuild: Pybuild, other: Pybuild, app: str) -> None:
