@@ -59,7 +59,7 @@ def report(plan: Plan, found: Iterable[Finding], listener: Listener) -> None:
 def _facts(image: Image) -> BaseFacts:
     config = image.config.config
     env = {name: value for name, _, value in (variable.partition("=") for variable in config.env)}
-    return BaseFacts(env, bool(config.shell), image.platform)
+    return BaseFacts(env, bool(config.shell), image.platform, config.on_build)
 
 
 def _ignored(context: Files) -> Callable[[str], bool] | None:

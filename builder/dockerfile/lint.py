@@ -15,6 +15,7 @@ from builder.dockerfile import instructions as ins
 from builder.dockerfile.arguments import is_old_form, plain_words, quoted_words, split_name
 from builder.dockerfile.expand import declare, expand
 from builder.dockerfile.flags import split_flags
+from builder.dockerfile.parse import parse_trigger
 from builder.dockerfile.plan import Plan, Stage, global_arguments, platform_arguments
 from builder.dockerfile.ports import is_mapping, protocol_of
 from builder.dockerfile.rules import Checks, Finding, checks_of
@@ -47,6 +48,8 @@ class BaseFacts(NamedTuple):
     """Its config has a shell of its own."""
     platform: Platform | None
     """The platform of the image that was chosen."""
+    triggers: tuple[str, ...] = ()
+    """Its ONBUILDs: what they do here is looked at as if it stood behind the FROM, as BuildKit does."""
 
 
 def lint(
@@ -229,18 +232,25 @@ class _Linter:
             chain.append(here)
             here = here.base
         for one in reversed(chain):
-            state = self._states[one] = self._first_state(one)
-            for instruction in (*self._plan.triggers(one), *one.instructions):
+            facts = self._facts(one)
+            state = self._states[one] = self._first_state(one, facts)
+            inherited = [parse_trigger(each, one.where) for each in facts.triggers] if facts else []
+            for instruction in (*self._plan.triggers(one), *inherited, *one.instructions):
                 try:
                     self._look_at(instruction, state)
                 except DockerfileError:
                     if state.known:
                         raise
 
-    def _first_state(self, stage: Stage) -> _State:
+    def _facts(self, stage: Stage) -> BaseFacts | None:
+        """Give what is known of the image that a stage begins from; None for another stage too."""
+        if isinstance(stage.base, Stage):
+            return None
+        return BaseFacts({}, shell=False, platform=None) if stage.base == "scratch" else self._base(stage)
+
+    def _first_state(self, stage: Stage, facts: BaseFacts | None) -> _State:
         if isinstance(stage.base, Stage):
             return self._states[stage.base].inherited()
-        facts = BaseFacts({}, shell=False, platform=None) if stage.base == "scratch" else self._base(stage)
         if facts is None:
             return _State({"PATH": ""}, known=False, shell=False)
         found, wanted = facts.platform, stage.platform

@@ -180,3 +180,34 @@ def _none(_: object) -> None:
 )
 def test_a_check_has_a_page_where_there_is_one(rule: str, expected: str) -> None:
     assert expected == page(rule)
+
+
+def test_what_a_base_image_does_by_onbuild_is_checked_where_the_from_stands(tmp_path: Path) -> None:
+    """As BuildKit does: its triggers are dispatched like the stage's own instructions, at the place of the FROM."""
+    triggers = ("ENV a b", "WORKDIR rel", "CMD x", "ENV TOKEN=$nope")
+    base = image(config=ContainerConfig(on_build=triggers))
+    planned = plan(
+        parse(b'ARG x=1\nFROM base\nCMD ["y"]\n'), target=None, build_args={}, platform=AMD64, build_platform=AMD64
+    )
+    with LocalContext(tmp_path) as context:
+        found = check(planned, context, image=lambda _: base)
+
+    rules = [
+        *(
+            "LegacyKeyValueFormat",
+            "WorkdirRelativePath",
+            "JSONArgsRecommended",
+            "UndefinedVar",
+            "SecretsUsedInArgOrEnv",
+        ),
+        "MultipleInstructionsDisallowed",
+    ]
+    assert {(rule, 2) for rule in rules} == {(rule, where.start) for rule, _, where in found}
+
+
+def test_checks_that_a_comment_skips_are_skipped_in_triggers_too(tmp_path: Path) -> None:
+    base = image(config=ContainerConfig(on_build=("WORKDIR rel",)))
+    text = b"ARG x=1\n# check=skip=WorkdirRelativePath\nFROM base\n"
+    planned = plan(parse(text), target=None, build_args={}, platform=AMD64, build_platform=AMD64)
+    with LocalContext(tmp_path) as context:
+        assert () == check(planned, context, image=lambda _: base)
