@@ -47,6 +47,8 @@ def fsck(
     check, containers = Check(layout), Containers(layout)
     lines = [f"damaged blob {digest}: {reason}" for digest, reason in check.damaged.items()]
     lines += [f"broken image {name} ({digest}): {reason}" for digest, (name, reason) in check.broken.items()]
+    doubtful = layout.doubtful()
+    lines += [f"broken name in index.json: {first} or {second}" for first, second in doubtful]
     lost = _broken_containers(containers)
     lines += [f"broken container {path.stem[:12]}: {reason}" for path, reason in lost.items()]
     orphans = _orphans(layout, containers) - set(check.damaged) if not check.broken else set()
@@ -65,8 +67,9 @@ def fsck(
     if repair:
         for path in (*lost, *unusable):
             path.unlink(missing_ok=True)
+        layout.drop_doubtful()
         _repair(layout, check, left)
-    elif check.damaged or check.broken or lost:
+    elif check.damaged or check.broken or doubtful or lost:
         sys.stdout.flush()
         raise BuildError("the store is damaged", hint="pybuild fsck --repair deletes what cannot be saved")
 

@@ -28,8 +28,9 @@ from layers.reference import Reference
 from layers.store.blobs import DiskBlobs
 from layers.store.files import disk_errors, replace_file, sealed, unsealed
 from layers.store.lock import Lock
-from layers.store.names import Names
+from layers.store.names import Names, doubt
 from layers.store.parts import discard, resume
+from layers.store.version import HINT, VERSION, check_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
     from layers.store.blobs import BlobWriter
 
 _CHUNK = 1 << 20
-_VERSION = 1
-"""Of what lies beside the standard's files; raised when an earlier program would misread it."""
-_HINT = "use the program that made it, or another directory: --root DIRECTORY, or PYBUILD_ROOT"
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
 
 
@@ -93,8 +91,8 @@ class Layout:
             raise StoreError(f"cannot read {marker}: {error.strerror}") from error
         version = jsonread.get(jsonread.parse_object(content, str(marker)), str, "imageLayoutVersion", str(marker))
         if version is None or not version.startswith("1."):
-            raise StoreError(f"{root} is an image layout of version {version}, and only 1.x is known", hint=_HINT)
-        layout._check_version()
+            raise StoreError(f"{root} is an image layout of version {version}, and only 1.x is known", hint=HINT)
+        check_version(root)
         return layout
 
     def _create(self, marker: Path) -> None:
@@ -103,22 +101,8 @@ class Layout:
         with Lock(self.root / "locks" / "names").exclusive():
             if not (self.root / "index.json").exists():
                 replace_file(self.root / "index.json", IndexManifest(()).to_bytes(), self.blobs.temporary())
-            replace_file(self.root / "version", b"%d\n" % _VERSION, self.blobs.temporary())
+            replace_file(self.root / "version", b"%d\n" % VERSION, self.blobs.temporary())
             replace_file(marker, b'{"imageLayoutVersion":"1.0.0"}', self.blobs.temporary())
-
-    def _check_version(self) -> None:
-        """Refuse what a later version has made, and may have laid out in another way; without a version it is 1."""
-        path = self.root / "version"
-        try:
-            with disk_errors("read", path):
-                content = path.read_bytes().strip()
-        except StoreError as error:
-            if isinstance(error.__cause__, FileNotFoundError):
-                return
-            raise
-        if not content.isdigit() or int(content[:9]) > _VERSION:
-            text = content[:20].decode("ascii", "replace")
-            raise StoreError(f"{self.root} is a store of version {text}, and only {_VERSION} is known", hint=_HINT)
 
     def using(self, *, wait: float | None = None) -> AbstractContextManager[None]:
         """Keep collectors away: hold this from the first blob written or relied on until it has a name.
@@ -354,6 +338,14 @@ class Layout:
     def forget(self, digest: Digest) -> tuple[Reference, ...]:
         """Take every name away from a manifest and keep it no longer; give the names it had."""
         return tuple(each.reference for each in self._names.forget(digest) if each.reference)
+
+    def doubtful(self) -> list[tuple[str, str]]:
+        """Give the pairs of names of entries that bear two, of which one is not what was written; they lead nowhere."""
+        return [pair for each in self._names.entries() if (pair := doubt(each.descriptor)) is not None]
+
+    def drop_doubtful(self) -> None:
+        """Let the entries of :meth:`doubtful` names have none; their images are kept."""
+        self._names.drop_doubtful()
 
     # What is derived from blobs
 

@@ -1,8 +1,9 @@
 """The names in a layout's ``index.json``.
 
 An entry bears its full name twice: as ``org.opencontainers.image.ref.name``, which skopeo and umoci look for, and as
-``io.containerd.image.name``, which containerd does. An entry without a name keeps an image that has lost its own.
-What other tools have written is kept as it is.
+``io.containerd.image.name``, which containerd does. Where the two are full names and differ, a disk has spoilt one: the
+entry counts as one without a name. Such an entry keeps an image that has lost its own. What other tools have written is
+kept as it is.
 
 Spec: image-spec/image-layout.md, "index.json file".
 """
@@ -90,6 +91,11 @@ class Names:
             entries[:] = [each for each in entries if each not in found]
         return found
 
+    def drop_doubtful(self) -> None:
+        """Let every entry whose two names differ have none."""
+        with self._change() as entries:
+            entries[:] = [_nameless(each.descriptor) if doubt(each.descriptor) else each for each in entries]
+
     @contextmanager
     def _change(self) -> Iterator[list[Named]]:
         """Give the entries to be changed in place, under the lock; they are written where they did change.
@@ -116,7 +122,15 @@ class Names:
             raise StoreError(f"{self._path}: {error.message}", hint=hint) from error
 
 
+def doubt(descriptor: Descriptor) -> tuple[str, str] | None:
+    """Give the two full names of an entry where they differ; one of them is not what was written."""
+    first, second = (descriptor.annotations.get(each, "") for each in (CONTAINERD_NAME, REF_NAME))
+    return (first, second) if first != second and "/" in first and "/" in second else None
+
+
 def _named(descriptor: Descriptor) -> Named:
+    if doubt(descriptor) is not None:
+        return Named(descriptor, "", None)
     name = descriptor.annotations.get(CONTAINERD_NAME) or descriptor.annotations.get(REF_NAME, "")
     try:
         return Named(descriptor, name, Reference.parse(name) if name else None)

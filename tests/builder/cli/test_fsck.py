@@ -112,6 +112,18 @@ def test_a_layer_that_is_not_the_tar_its_config_promises_is_found(cli: Cli) -> N
     cli("fsck")
 
 
+def test_a_name_that_a_disk_has_spoilt_is_found(cli: Cli, app: Image) -> None:
+    cli.put(app, "app:1")
+    path = cli.store / "index.json"
+    path.write_bytes(path.read_bytes().replace(b"library/app:1", b"library/apq:1", 1))
+
+    assert "broken name in index.json: docker.io/library/ap" in cli("fsck", code=1).out
+
+    cli("fsck", "--repair")
+    assert SOUND in cli("fsck").out
+    assert [app.digest] == [each.descriptor.digest for each in cli.layout.images()]
+
+
 @pytest.mark.parametrize("damage", ["record", "image"])
 def test_a_container_that_has_lost_something_is_found(cli: Cli, app: Image, damage: str) -> None:
     cli.put(app, "app:1")

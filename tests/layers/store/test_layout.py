@@ -429,3 +429,22 @@ def test_an_id_that_nothing_has_is_not_found(layout: Layout) -> None:
 def test_what_is_no_name_and_no_id_is_refused(layout: Layout) -> None:
     with pytest.raises(InvalidError, match="invalid repository"):
         layout.resolve("No Name")
+
+
+def test_a_name_that_a_disk_has_spoilt_leads_nowhere(layout: Layout) -> None:
+    """It is written twice; which of the two was meant, nobody knows. The image is kept, and can be named again."""
+    reference, descriptor = Reference.parse("app:dev"), layout.put(image())
+    layout.tag(reference, descriptor)
+    path = layout.root / "index.json"
+    path.write_bytes(path.read_bytes().replace(b"library/app:dev", b"library/apq:dev", 1))
+
+    assert [] == layout.names()
+    assert {"docker.io/library/app:dev", "docker.io/library/apq:dev"} == {*layout.doubtful()[0]}
+    with pytest.raises(NotFoundError):
+        layout.resolve("apq:dev")
+    assert [descriptor.digest] == [each.descriptor.digest for each in layout.images()]
+
+    layout.drop_doubtful()
+    assert [] == layout.doubtful()
+    layout.tag(reference, descriptor)
+    assert [reference] == [name for name, _ in layout.names()]
