@@ -142,23 +142,24 @@ def _repair(layout: Layout, check: Check, left: list[Path]) -> None:
         freed += gc.collect(layout, keep=keep, fresh=0).size
     except NotFoundError as error:
         print(f"orphans stay: {error}", file=sys.stderr)
-    _remove([path for path in left if path.exists()])
+    _remove(left)
     print(f"repaired; freed {size(freed)}")
 
 
 def _remove(paths: list[Path]) -> None:
-    """Remove directories that may hold files of other owners, which is only possible in their user namespace."""
-    if not paths:
+    """Remove files and directories; those that hold files of other owners, in the user namespace of these."""
+    for path in paths:
+        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    if not (stay := [path for path in paths if path.exists()]):
         return
     from builder.runtime.userns import enter  # noqa: PLC0415 - only where something is left
 
     try:
         enter()
     except IsolationError as error:
-        print(f"these stay: {error}", file=sys.stderr)
-        return
-    for path in paths:
-        shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+        print(f"{len(stay)} directories stay: {error}", file=sys.stderr)
+    for path in stay:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _digests(record: Record) -> list[Digest]:
