@@ -2,7 +2,7 @@
 
 Needs atheris: ``pip install '.[fuzz]'``. Inputs that reach something new are kept in ``--corpus``, which a later run
 goes on from; what broke a reader is in ``--found``. ``--minimise`` writes the smallest corpora that reach as much into
-``tests/data/fuzz``, from where the suite reads them.
+``tests/data/fuzz``, as far as there is room, from where the suite reads them.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _TIMEOUT = 120
 """Seconds after which an input counts as endless, on a machine however busy."""
 _MEMORY = 2048
 """MiB that a target may have."""
-_SMALL = 512
-"""Bytes of the longest input that the suite replays."""
+_KEPT = 9_000
+"""Bytes that the suite replays of each target."""
 
 
 class Outcome(NamedTuple):
@@ -77,7 +77,15 @@ def fuzz(name: str, corpus: Path, found: Path, *, runs: int, seconds: int) -> Ou
         words.write("".join(f'"{_escaped(word)}"\n' for word in TARGETS[name].words))
         words.flush()
         command = [
-            *(sys.executable, "-m", "tests.fuzz.child", name, str(corpus), *([str(seeds)] if seeds.is_dir() else [])),
+            *(
+                sys.executable,
+                "-m",
+                "tests.fuzz.child",
+                "",
+                name,
+                str(corpus),
+                *([str(seeds)] if seeds.is_dir() else []),
+            ),
             *(f"-dict={words.name}", f"-max_len={TARGETS[name].size}", f"-artifact_prefix={found}/{name}-"),
             *(f"-runs={runs or -1}", f"-max_total_time={seconds}", f"-timeout={_TIMEOUT}", f"-rss_limit_mb={_MEMORY}"),
             *("-print_final_stats=1", "-close_fd_mask=0"),
@@ -101,17 +109,24 @@ def _outcome(name: str, text: str, *, failed: bool) -> Outcome:
 
 
 def _minimise(name: str, corpus: Path) -> None:
-    """Replace a target's seeds by the fewest small inputs, of its seeds and its corpus, that reach as much."""
+    """Replace a target's seeds by the smallest of those inputs, of its seeds and its corpus, that reach as much."""
     seeds = SEEDS / name
     seeds.mkdir(parents=True, exist_ok=True)
     corpus.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fuzz-merge-") as merged:
-        command = [sys.executable, "-m", "tests.fuzz.child", name, "-merge=1", f"-max_len={_SMALL}", merged]
-        subprocess.run([*command, str(seeds), str(corpus)], check=True, capture_output=True)
+    with tempfile.TemporaryDirectory(prefix="fuzz-merge-") as scratch:
+        merged, again = Path(scratch, "merged"), Path(scratch, "again")
+        merged.mkdir()
+        again.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.fuzz.child "$0" {name} "$@"\n')
+        again.chmod(0o755)
+        options = ("-merge=1", f"-max_len={TARGETS[name].size // 2}", str(merged), str(seeds), str(corpus))
+        subprocess.run([str(again), *options], check=True, capture_output=True)
         shutil.rmtree(seeds)
         seeds.mkdir()
-        for path in sorted(Path(merged).iterdir()):
-            shutil.copyfile(path, seeds / path.name[:16])
+        left = _KEPT
+        for path in sorted(merged.iterdir(), key=lambda each: (each.stat().st_size, each.name)):
+            left -= path.stat().st_size
+            if left >= 0:
+                shutil.copyfile(path, seeds / path.name[:16])
     print(f"{name:<12} {len(os.listdir(seeds)):>10} files", flush=True)
 
 

@@ -1,4 +1,7 @@
-"""One target under atheris: ``python -m tests.fuzz.child TARGET [libFuzzer's options and corpora]``."""
+"""One target under atheris: ``python -m tests.fuzz.child PROGRAM TARGET [libFuzzer's options and corpora]``.
+
+``PROGRAM`` is what libFuzzer runs with those options where it wants to run itself once more.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ with atheris.instrument_imports(include=["builder", "layers", "dockerfile_parse"
 
 def main() -> None:
     """Hand the target to libFuzzer, which never returns."""
-    program, name, *options = sys.argv
+    _, program, name, *options = sys.argv
     read = TARGETS[name].read
     atheris.Setup([program, *options], lambda content: timed(read, content))
     atheris.Fuzz()
