@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import socket
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from email.message import Message
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from layers.digest import Digest
 from layers.serving.server import Served, Server
 from layers.serving.settings import Settings
+from layers.serving.wire import Body, Pace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -104,3 +107,12 @@ def serving(layout: Layout, **settings: Any) -> Iterator[Service]:
         finally:
             server.stop()
             thread.join(_PATIENCE)
+
+
+def body(content: bytes, **headers: str) -> tuple[Body, BinaryIO]:
+    """Give the body of a request with these headers, and what its bytes come from."""
+    message = Message()
+    for name, value in headers.items():
+        message[name.replace("_", "-")] = value
+    source = cast("BinaryIO", io.BufferedReader(io.BytesIO(content)))
+    return Body(source, message, Pace(60), lambda: None), source
