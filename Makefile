@@ -5,7 +5,7 @@ SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 APT := $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get
 RUN_PACKAGES := python3 python3-venv runc uidmap busybox-static
 TEST_PACKAGES := $(RUN_PACKAGES) attr buildah ca-certificates crun docker-registry docker.io dpkg-dev git \
-	libcap2-bin mmdebstrap procps proot skopeo strace umoci
+	libcap2-bin mmdebstrap procps proot skopeo slirp4netns strace umoci
 
 .PHONY: demo test lint types suite run-packages test-packages clean
 

@@ -19,7 +19,7 @@ from layers.platform import Platform
 
 _Template = Annotated[str, typer.Option("-f", "--format", metavar="TEMPLATE", help="json, or a Go template.")]
 _PACKAGES = ("dockerfile-parse", "isal", "pyyaml", "typer", "urllib3", "zstandard")
-_PROGRAMS = ("runc", "crun", "newuidmap", "newgidmap", "proot", "git", "docker")
+_PROGRAMS = ("runc", "crun", "newuidmap", "newgidmap", "proot", "slirp4netns", "git", "docker")
 
 
 def version(form: _Template = "") -> None:

@@ -12,6 +12,7 @@ from builder.errors import BuildError
 from builder.execute.secrets import Secret
 from builder.runtime.cgroups import Resources
 from builder.runtime.runtime import Limit
+from builder.runtime.spec import HOST_GATEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,10 +93,8 @@ def extra_hosts(values: Sequence[str]) -> tuple[tuple[str, str], ...]:
     for value in values:
         name, separator, address = value.partition("=" if "=" in value else ":")
         address = address.removeprefix("[").removesuffix("]")
-        if address == "host-gateway":
-            address = "127.0.0.1"  # steps share the machine's network
         try:
-            ipaddress.ip_address(address)
+            ipaddress.ip_address("127.0.0.1" if address == HOST_GATEWAY else address)
         except ValueError:
             hint = "write --add-host NAME:ADDRESS"
             raise BuildError(f"invalid --add-host {value!r}: {address!r} is no IP address", hint=hint) from None

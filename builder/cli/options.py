@@ -24,7 +24,12 @@ Annotations = Annotated[_Several, typer.Option("--annotation", metavar="KEY=VALU
 NoCache = Annotated[bool, typer.Option("--no-cache", help="Carry out every step anew.")]
 Pull = Annotated[bool, typer.Option("--pull", help="Ask the registries for newer base images.")]
 PlatformName = Annotated[str, typer.Option("--platform", help="The image's platform: os/architecture[/variant].")]
-Network = Annotated[str, typer.Option("--network", help="Network of RUN steps: default, none or host.")]
+Network = Annotated[
+    str,
+    typer.Option(
+        "--network", help="Network of RUN steps: default (their own by slirp4netns, else host), none or host."
+    ),
+]
 AddHosts = Annotated[
     _Several, typer.Option("--add-host", metavar="NAME:ADDRESS", help="Add a line to /etc/hosts of RUN steps.")
 ]

@@ -248,4 +248,6 @@ def _machine(options: Options, environment: Environment, stack: contextlib.ExitS
     from builder.runtime.ladder import choose  # noqa: PLC0415
 
     isolation = stack.enter_context(choose(options.isolation, environment.store / "run"))
+    if options.network == "default":
+        isolation.give_network()
     return Machine(isolation, environment.store / "unpacked")

@@ -45,6 +45,7 @@ class Machine:
 
     def introduction(self) -> str:
         """Give what runs the steps, and why nothing better does, in one line; after the first call the empty text."""
+        self.isolation.await_network()
         if not self._introduced.acquire(blocking=False):
             return ""
         chosen = self.isolation.attempts[-1].name

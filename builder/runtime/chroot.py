@@ -6,17 +6,16 @@ no /proc or /sys; files that it has mounted are copied in and out.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.errors import IsolationError
 from builder.runtime import spec
 from builder.runtime.keeper import Command
+from builder.runtime.network import LOOPBACK, machines_resolv_conf
 from builder.runtime.placement import Placement
 from builder.runtime.reins import own_console
 from builder.runtime.runc import NOT_EXECUTABLE, NOT_FOUND
@@ -25,12 +24,12 @@ from layers.changeset.rootpath import resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from builder.runtime.keeper import Ended, Keeper
     from builder.runtime.runtime import Process
 
 _DEVICES = {"null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0)}
-_RESOLV_CONF = Path("/etc/resolv.conf")
 
 
 class Chroot:
@@ -52,8 +51,8 @@ class Chroot:
             _make_devices(os.fsdecode(placement.replace("/dev")))
             for point in ("/proc", "/sys"):
                 placement.point(point, directory=True)
-            placement.put_file("/etc/hosts", spec.hosts(process).encode())
-            placement.put_file("/etc/resolv.conf", resolv_conf())
+            placement.put_file("/etc/hosts", spec.hosts(process, LOOPBACK).encode())
+            placement.put_file("/etc/resolv.conf", machines_resolv_conf())
             for mount in process.mounts:
                 placement.put(mount)
             placement.settle()
@@ -97,13 +96,6 @@ def refuse_isolation(process: Process, name: str) -> None:
         raise IsolationError(f"a step without a network needs namespaces, which {name} has not")
     if process.resources.asked:
         raise IsolationError(f"limits of memory and processors need control groups, which {name} has not")
-
-
-def resolv_conf() -> bytes:
-    """Give the machine's resolv.conf; empty where it has none."""
-    with contextlib.suppress(FileNotFoundError):
-        return _RESOLV_CONF.read_bytes()
-    return b""
 
 
 def make_cwd(process: Process, rootfs: Path) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Self
 from builder.errors import BuildError, IsolationError
 from builder.runtime.chroot import Chroot
 from builder.runtime.keeper import Keeper
+from builder.runtime.network import OwnNetwork
 from builder.runtime.proot import Proot
 from builder.runtime.remembered import Remembered
 from builder.runtime.rootfs import StepRoot
@@ -87,6 +88,8 @@ class Isolation:
         self.runtime = way.runtime
         self.mounting = way.overlay
         """Whether this process can mount what it likes, overlays among it."""
+        self._network: OwnNetwork | None = None
+        self._said_of_network = ""
         self.private = namespace is not None
         """Whether what this process mounts is seen by nobody outside."""
         self.namespace = namespace if namespace is not None else outside(single=not way.own_ids)
@@ -105,8 +108,27 @@ class Isolation:
         return (
             *self.namespace.notes,
             *(str(attempt) for attempt in self.attempts[:-1]),
-            *filter(None, [self._way.note]),
+            *filter(None, [self._way.note, self._said_of_network]),
         )
+
+    def give_network(self) -> None:
+        """Begin to make a network of its own for the steps, where it can be had; call it while there is one thread."""
+        if self.namespace.initial or not isinstance(self.runtime, Runc):
+            return
+        try:
+            self._network = OwnNetwork(self._keeper, self.scratch)
+        except IsolationError:
+            self._network = None
+
+    def await_network(self) -> None:
+        """Wait until the steps' network works; where it does not, they have the machine's."""
+        if self._network is None or self._said_of_network or not isinstance(self.runtime, Runc):
+            return
+        problem = self._network.answer()
+        if not problem:
+            self.runtime.network = self._network
+        said = f"the network is the machine's, as slirp4netns says: {problem}"
+        self._said_of_network = said if problem else "the network is their own, by slirp4netns"
 
     def roots(self, unpacked: Path) -> Roots:
         """Give what makes the steps' root file systems; layers that can be kept are kept unpacked in ``unpacked``."""
@@ -130,6 +152,8 @@ class Isolation:
     def close(self) -> None:
         """Stop, and remove what is temporary."""
         self.stop()
+        if self._network is not None:
+            self._network.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
     def __enter__(self) -> Self:

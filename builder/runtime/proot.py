@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from builder.errors import IsolationError
 from builder.runtime import spec
-from builder.runtime.chroot import finish, make_cwd, refuse_isolation, resolv_conf, run_attached
+from builder.runtime.chroot import finish, make_cwd, refuse_isolation, run_attached
 from builder.runtime.keeper import Command, Ended
+from builder.runtime.network import LOOPBACK, machines_resolv_conf
 from builder.runtime.recorder import Recording
 from builder.runtime.runc import NOT_EXECUTABLE, NOT_FOUND, owned
 from builder.runtime.runtime import Exit
@@ -106,7 +107,10 @@ class Proot:
 
     def _binds(self, process: Process, directory: Path) -> list[str]:
         binds = [(path, path) for path in _SYSTEM]
-        for name, content in (("hosts", spec.hosts(process).encode()), ("resolv.conf", resolv_conf())):
+        for name, content in (
+            ("hosts", spec.hosts(process, LOOPBACK).encode()),
+            ("resolv.conf", machines_resolv_conf()),
+        ):
             (directory / name).write_bytes(content)
             binds.append((str(directory / name), f"/etc/{name}"))
         for i, mount in enumerate(process.mounts):

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from builder.errors import IsolationError
-from builder.runtime import spec, syscalls
+from builder.runtime import network, spec, syscalls
 from builder.runtime.cgroups import TOP, parent_of
 from builder.runtime.keeper import Command
 from builder.runtime.owners import Owned
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from builder.runtime.keeper import Ended, Keeper
+    from builder.runtime.network import OwnNetwork
     from builder.runtime.reins import Attached
     from builder.runtime.runtime import Process
 
@@ -71,6 +72,8 @@ class Runc:
         self._program = path
         self._running: dict[Path, Path] = {}
         """The bundle of what runs in a root file system."""
+        self.network: OwnNetwork | None = None
+        """That of steps with the default network; None for the machine's."""
 
     def limited_to(self, sandbox: spec.Sandbox) -> Runc:
         """Give the same runtime for a machine that allows less."""
@@ -174,11 +177,12 @@ class Runc:
 
     def _write_config(self, process: Process, rootfs: Path, bundle: Path, group: str, listener: str) -> None:
         etc = {"hosts": bundle / "hosts", "resolv.conf": bundle / "resolv.conf"}
-        etc["hosts"].write_text(spec.hosts(process))
-        with contextlib.suppress(FileNotFoundError):
-            etc["resolv.conf"].write_bytes(Path("/etc/resolv.conf").read_bytes())
-        etc["resolv.conf"].touch()
-        document = spec.config(process, rootfs, self.sandbox, etc, group, listener=listener)
+        own = self.network if process.network == "default" else None
+        etc["hosts"].write_text(spec.hosts(process, network.GATEWAY if own is not None else network.LOOPBACK))
+        machines = network.machines_resolv_conf()
+        etc["resolv.conf"].write_bytes(machines if own is None else network.resolv_conf(machines))
+        joined = str(own.path) if own is not None else ""
+        document = spec.config(process, rootfs, self.sandbox, etc, group, listener=listener, network=joined)
         _write_document(bundle / "config.json", document)
 
     def _started(self, bundle: Path, log: Path, *, grouped: bool) -> tuple[str, ...]:

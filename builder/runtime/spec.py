@@ -44,6 +44,8 @@ _MASKED = (
 )
 _READONLY = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 _UNLIMITED = (1 << 64) - 1
+HOST_GATEWAY = "host-gateway"
+"""What stands for the machine's address in the lines for /etc/hosts."""
 _GROUP_TTY = 5
 
 
@@ -83,22 +85,33 @@ def own_capabilities(status: Path = Path("/proc/self/status")) -> frozenset[str]
 
 
 def config(
-    process: Process, rootfs: Path, sandbox: Sandbox, etc: dict[str, Path], group: str, *, listener: str = ""
+    process: Process,
+    rootfs: Path,
+    sandbox: Sandbox,
+    etc: dict[str, Path],
+    group: str,
+    *,
+    listener: str = "",
+    network: str = "",
 ) -> dict[str, Any]:
     """Give the document; ``etc`` has the host files to be seen as ``hosts`` and ``resolv.conf``.
 
     ``group`` is the path of its control group, or empty where it has none of its own.
-    ``listener`` is the socket to which calls of chown go, where there is one.
+    ``listener`` is the socket to which calls of chown go, where there is one; ``network`` the namespace that is joined
+    in place of the machine's.
     """
     capabilities = capabilities_of(process, sandbox)
     files = [_bind(path, f"/etc/{file}", readonly=False) for file, path in etc.items()]
+    linux = _linux(process, sandbox, capabilities, group, listener)
+    if network:
+        linux["namespaces"].append({"type": "network", "path": network})
     return {
         "ociVersion": "1.0.2",
         "process": process_of(process, sandbox, capabilities),
         "root": {"path": str(rootfs), "readonly": process.readonly},
         "hostname": process.hostname,
-        "mounts": [*_system_mounts(process, sandbox), *files, *map(_mount, process.mounts)],
-        "linux": _linux(process, sandbox, capabilities, group, listener),
+        "mounts": [*_system_mounts(process, sandbox, network), *files, *map(_mount, process.mounts)],
+        "linux": linux,
     }
 
 
@@ -111,10 +124,10 @@ def capabilities_of(process: Process, sandbox: Sandbox) -> list[str]:
     return sorted(allowed)
 
 
-def hosts(process: Process) -> str:
-    """Give the /etc/hosts of a step."""
+def hosts(process: Process, gateway: str) -> str:
+    """Give the /etc/hosts of a step, which reaches the machine at ``gateway``."""
     lines = ["127.0.0.1\tlocalhost " + process.hostname, "::1\tlocalhost ip6-localhost ip6-loopback"]
-    lines += [f"{address}\t{name}" for name, address in process.hosts]
+    lines += [f"{gateway if address == HOST_GATEWAY else address}\t{name}" for name, address in process.hosts]
     return "\n".join(lines) + "\n"
 
 
@@ -149,11 +162,11 @@ def _limit(limit: Limit) -> dict[str, Any]:
     }
 
 
-def _system_mounts(process: Process, sandbox: Sandbox) -> list[dict[str, Any]]:
+def _system_mounts(process: Process, sandbox: Sandbox, network: str) -> list[dict[str, Any]]:
     quiet = ["nosuid", "noexec", "nodev"]
     tty = [f"gid={_GROUP_TTY}"] if sandbox.ids > _GROUP_TTY else []
     proc = _typed("/proc", "proc", "proc", quiet) if sandbox.own_proc else _bind(Path("/proc"), "/proc", readonly=False)
-    if sandbox.initial or process.network == "none":
+    if sandbox.initial or network or process.network == "none":
         sys = _typed("/sys", "sysfs", "sysfs", [*quiet, "ro"])
     else:  # only who owns the network namespace may mount its sysfs
         sys = _bind(Path("/sys"), "/sys", readonly=True, options=quiet)
