@@ -6,10 +6,12 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+_Item = TypeVar("_Item")
 
 
 class Span(NamedTuple):
@@ -17,13 +19,15 @@ class Span(NamedTuple):
 
     phase: str
     """``parse``, ``base`` (found or pulled), ``context`` (walked, and read where it is not known), ``unpack``, ``run``,
-    ``layer`` (read or compared, hashed, compressed and written, all at a time), ``export``."""
+    ``layer`` (from its first file to its last byte) with what goes on meanwhile: ``diff`` (what a RUN has changed),
+    ``compress`` and ``hash``; ``export``."""
     what: str
     """Which step it was for."""
     start: float
     """Seconds since the build began."""
     seconds: float
     thread: int
+    """Below zero where several did it: a number for each phase."""
 
 
 class Costs:
@@ -33,6 +37,7 @@ class Costs:
         """Begin now."""
         self._began = time.monotonic()
         self._spans: list[Span] = []
+        self._lanes: dict[str, int] = {}
 
     @contextmanager
     def phase(self, name: str, what: str = "") -> Iterator[None]:
@@ -43,6 +48,27 @@ class Costs:
         finally:
             seconds = time.monotonic() - start
             self._spans.append(Span(name, what, start - self._began, seconds, threading.get_ident()))
+
+    def add(self, name: str, what: str, seconds: float) -> None:
+        """Note work that went on beside other work and ends now, its seconds summed up."""
+        start = time.monotonic() - self._began - seconds
+        self._spans.append(
+            Span(name, what, max(0.0, start), seconds, self._lanes.setdefault(name, -1 - len(self._lanes)))
+        )
+
+    def timed(self, name: str, what: str, items: Iterable[_Item]) -> Iterator[_Item]:
+        """Give the same items, and note how long it took to make them."""
+        seconds, making = 0.0, iter(items)
+        try:
+            while True:
+                start = time.monotonic()
+                item = next(making, None)
+                seconds += time.monotonic() - start
+                if item is None:
+                    return
+                yield item
+        finally:
+            self.add(name, what, seconds)
 
     @property
     def spans(self) -> tuple[Span, ...]:

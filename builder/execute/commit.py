@@ -64,6 +64,8 @@ def commit(
             search=search,
         )
         blob.commit(written.digest, written.size)
+        site.costs.add("compress", created_by, written.seconds.compressing)
+        site.costs.add("hash", created_by, written.seconds.hashing)
     site.trees.keep(written.digest, written.diff_id, written.index)
     descriptor = Descriptor(layer_type(settings.compression), written.digest, written.size)
     found = key(written.index) if callable(key) else key

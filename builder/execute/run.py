@@ -123,7 +123,8 @@ def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, ste
             raise _failure(site, prepared.arguments, ended, instruction)
         key = prepared.key if all_unchanged(prepared.mounts) else None
         owners = Owners(process.user.uid, process.user.gid, ended.owned)
-        result = commit(site, state, root.changes(owners), prepared.created_by, key)
+        changes = site.costs.timed("diff", instruction.text, root.changes(owners))
+        result = commit(site, state, changes, prepared.created_by, key)
         if result.chain is not None:
             root.keep(result.chain)
     return result

@@ -5,6 +5,7 @@ Spec: image-spec/layer.md, "Representing Changes".
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import TYPE_CHECKING, Self
 
 from layers.changeset.entry import Change, Entry, keeps_xattr
@@ -12,7 +13,7 @@ from layers.changeset.header import header
 from layers.changeset.index import LayerIndex
 from layers.changeset.packing import Packer
 from layers.changeset.whiteout import marker_of
-from layers.compression import BlockWriter
+from layers.compression import BlockWriter, Seconds
 from layers.errors import ChangesetError
 from layers.frozen import frozen
 
@@ -37,6 +38,8 @@ class WrittenLayer:
     """Bytes in the sink."""
     uncompressed_size: int
     index: LayerIndex
+    seconds: Seconds = field(default=Seconds(), compare=False)
+    """What compressing and hashing took."""
 
 
 class LayerWriter:
@@ -104,7 +107,8 @@ class LayerWriter:
                 self._blocks.abort()
                 raise
             index = LayerIndex(self._packer.entries, self._packer.contents, done.blocks)
-            self._result = WrittenLayer(done.diff_id, done.digest, done.size, done.uncompressed_size, index)
+            seconds = self._blocks.seconds
+            self._result = WrittenLayer(done.diff_id, done.digest, done.size, done.uncompressed_size, index, seconds)
         return self._result
 
     @property

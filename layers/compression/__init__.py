@@ -7,6 +7,16 @@ Spec: image-spec/layer.md, "+gzip Media Types" and "+zstd Media Types".
 """
 
 from layers.compression.read import ArchiveCompression, Bounds, open_reader, read_ahead, sniff
-from layers.compression.write import Block, BlockWriter, Compressed
+from layers.compression.write import Block, BlockWriter, Compressed, Seconds
 
-__all__ = ["ArchiveCompression", "Block", "BlockWriter", "Bounds", "Compressed", "open_reader", "read_ahead", "sniff"]
+__all__ = [
+    "ArchiveCompression",
+    "Block",
+    "BlockWriter",
+    "Bounds",
+    "Compressed",
+    "Seconds",
+    "open_reader",
+    "read_ahead",
+    "sniff",
+]

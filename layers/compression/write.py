@@ -8,6 +8,7 @@ from contextlib import suppress
 from hashlib import sha256
 from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from queue import Empty, SimpleQueue
+from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from layers.compression.codec import codec_of
@@ -16,6 +17,7 @@ from layers.errors import ChangesetError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from hashlib import _Hash
     from types import TracebackType
 
     from layers.compression.codec import Buffer, Codec
@@ -57,6 +59,14 @@ class Compressed(NamedTuple):
     blocks: tuple[Block, ...] = ()
 
 
+class Seconds(NamedTuple):
+    """What a ``BlockWriter`` took, its threads added up."""
+
+    compressing: float = 0.0
+    hashing: float = 0.0
+    """Of both sides."""
+
+
 class BlockWriter:
     """Compress what is written in independent blocks, side by side in threads, and hash both sides.
 
@@ -93,6 +103,8 @@ class BlockWriter:
         self._codec = codec_of(compression, level, warn)
         self.block_max = BLOCK_MAX[compression]
         """Bytes of the longest block, but for a few."""
+        self.seconds = Seconds()
+        """Known once it is closed."""
         self._threads = threads or min(4, len(os.sched_getaffinity(0)))
         self._free: SimpleQueue[memoryview] = SimpleQueue()
         self._room: memoryview | None = None
@@ -170,6 +182,7 @@ class BlockWriter:
                     self._first = None
                 line, self._line = self._line, None
                 self._result = line.finish()
+                self.seconds = line.seconds
             except BaseException:
                 self.abort()
                 raise
@@ -197,22 +210,25 @@ class BlockWriter:
 class _Job:
     """A block on its way: with its own bytes, or, where those are ``b""``, with its compressed ones."""
 
-    __slots__ = ("data", "done", "error", "packed", "room")
+    __slots__ = ("data", "done", "error", "packed", "room", "seconds")
 
     def __init__(self, room: memoryview | None, data: Buffer, packed: Buffer) -> None:
         self.room = room
         self.data = data
         self.packed = packed
         self.error: BaseException | None = None
+        self.seconds = 0.0
         self.done = threading.Lock()
         self.done.acquire()
 
     def work(self, codec: Codec) -> None:
         """Make the side that is missing of the one that is there."""
+        start = perf_counter()
         if self.packed:
             self.data = codec.unpack(self.packed)
         else:
             self.packed = codec.pack(self.data)
+        self.seconds = perf_counter() - start
 
 
 class _Line:
@@ -227,6 +243,7 @@ class _Line:
         self._free = free
         self._plain_hash, self._packed_hash = sha256(), sha256()
         self._plain_size = self._packed_size = 0
+        self._compressing = self._hashing = 0.0
         self._blocks: list[Block] = []
         self._error: BaseException | None = None
         self._todo: SimpleQueue[_Job | None] = SimpleQueue()
@@ -262,6 +279,10 @@ class _Line:
             self._plain_size,
             tuple(self._blocks),
         )
+
+    @property
+    def seconds(self) -> Seconds:
+        return Seconds(self._compressing, self._hashing)
 
     def stop(self) -> None:
         """End the threads, writing nothing more."""
@@ -303,19 +324,25 @@ class _Line:
         """Hash and write one block, its own bytes already while they are compressed."""
         early = job.data
         if early:
-            self._plain_hash.update(early)
+            self._hash(self._plain_hash, early)
         if self._threads:
             job.done.acquire()
         if job.error is not None:
             raise job.error
         if not early:
-            self._plain_hash.update(job.data)
+            self._hash(self._plain_hash, job.data)
         if job.packed is job.data:
             self._packed_hash = self._plain_hash
         else:
-            self._packed_hash.update(job.packed)
+            self._hash(self._packed_hash, job.packed)
+        self._compressing += job.seconds
         start, packed = self._plain_size, self._packed_size
         self._plain_size += len(job.data)
         self._packed_size += len(job.packed)
         self._blocks.append(Block(start, packed, self._packed_hash.copy().digest()))
         self._sink.write(job.packed)
+
+    def _hash(self, total: _Hash, data: Buffer) -> None:
+        start = perf_counter()
+        total.update(data)
+        self._hashing += perf_counter() - start
