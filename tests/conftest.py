@@ -20,7 +20,7 @@ TOGETHER = {
     "tests/e2e/test_docker_containers.py": "docker",
     "tests/e2e/test_examples.py": "docker",
     "tests/e2e/test_ladder.py": "docker",
-    "tests/e2e/test_serve.py": "docker",
+    "tests/e2e/test_serve.py::test_docker": "docker",
 }
 """Tests that share what takes long to make, a Docker engine or a whole Debian, and so one worker of pytest-xdist."""
 
