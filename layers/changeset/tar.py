@@ -42,6 +42,7 @@ _NO_SPARSE = "make it without --sparse; compression takes care of the holes"
 _NO_XATTRS: dict[str, bytes] = {}
 _XATTR_MAX = 64 * 1024
 _NO_ID = 0xFFFFFFFF
+_DIGITS = 20
 _FAR = 1 << 60
 """More seconds, and more bytes, than any file system knows."""
 
@@ -176,19 +177,20 @@ def is_header(block: bytes) -> bool:
 
 def _number(field: bytes) -> int:
     """Read an octal number, or GNU tar's base 256."""
-    try:
-        return int(field[:-1], 8)
-    except ValueError:  # not of the usual form: digits up to the last byte
-        pass
+    digits = field[:-1]
+    if digits.isdigit():  # the usual form; int takes signs and underscores, by which other readers see another size
+        try:
+            return int(digits, 8)
+        except ValueError:  # 8 or 9
+            pass
     if field[0] & 0x80:
         value = int.from_bytes(field, "big")
         bits = 8 * len(field)
         return value - (1 << bits) if field[0] & 0x40 else value - (1 << (bits - 1))
     text = field.partition(b"\x00")[0].strip()
-    try:
-        return int(text, 8) if text else 0
-    except ValueError:
-        raise ChangesetError(f"the tar has a broken number: {field!r}") from None
+    if text.strip(b"01234567"):
+        raise ChangesetError(f"the tar has a broken number: {field!r}")
+    return int(text, 8) if text else 0
 
 
 class Headers:
@@ -254,6 +256,7 @@ class Headers:
             size, mtime = _decimal(records, b"size", size), _decimal(records, b"mtime", mtime)
             uid, gid = _decimal(records, b"uid", uid), _decimal(records, b"gid", gid)
             xattrs = _xattrs(records, name)
+        content = size if kind == "file" else 0
         if name[-1:] == b"/" and kind == "file":
             kind = "directory"
         if kind == "hardlink":
@@ -265,10 +268,10 @@ class Headers:
         device = (0, 0)
         if kind in {"character", "block"}:
             device = _number(major) & 0xFFF, _number(minor) & 0xFFFFF
-        if records or not 0 <= mtime < _FAR or not 0 <= size < _FAR:
-            self._check(name, link, size, (uid, gid))
+        if records or not 0 <= mtime < _FAR or not 0 <= content < _FAR:
+            self._check(name, link, content, (uid, gid))
             mtime = max(-_FAR, min(mtime, _FAR))
-        self._member.begin(size)
+        self._member.begin(content)
         return Entry(clean(name), kind, mode, uid, gid, size, mtime, link, *device, xattrs)
 
     def _read_ids(self, field: bytes) -> tuple[int, int, int]:
@@ -314,16 +317,16 @@ def _records(body: bytes) -> dict[bytes, bytes]:
 
 
 def _decimal(records: dict[bytes, bytes], key: bytes, default: int) -> int:
-    """Read a number of a pax header; a fraction is cut off towards the past."""
+    """Read a number of a pax header; a fraction, which only a time has, is cut off towards the past."""
     text = records.get(key)
     if not text:
         return default
-    whole, _, fraction = text.partition(b".")
-    try:
-        value = int(whole) if len(whole) <= 20 else 0
-    except ValueError:
-        raise ChangesetError(f"the tar has a broken number in a pax header: {key!r}: {text[:40]!r}") from None
-    return value - (whole[:1] == b"-" and bool(fraction.strip(b"0")))
+    whole, point, fraction = text.partition(b".")
+    digits = whole[1:] if whole[:1] == b"-" else whole
+    # int takes more than digits, and another reader may read that in another way
+    if not digits.isdigit() or len(digits) > _DIGITS or (point and key != b"mtime"):
+        raise ChangesetError(f"the tar has a broken number in a pax header: {key!r}: {text[:40]!r}")
+    return int(whole) - (whole[:1] == b"-" and bool(fraction.strip(b"0")))
 
 
 def _xattrs(records: dict[bytes, bytes], name: bytes) -> dict[str, bytes]:

@@ -212,6 +212,8 @@ class Authenticator:
             ask = partial(self._transport.request, "GET", url, headers)
 
         def read(response: Response) -> _Token:
+            if credential and credential.identity_token:
+                response.secrets += (credential.identity_token,)
             if response.status in {400, 401, 403}:
                 raise denied(registry, response)
             if response.status != 200:

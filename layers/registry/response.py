@@ -5,15 +5,17 @@ Spec: distribution-spec/spec.md, "Error Codes".
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from layers.errors import RegistryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from types import TracebackType
 
     from urllib3 import BaseHTTPResponse
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _REASONS = {401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 429: "Too Many Requests"}
 _SHORT = 64 << 10
+_SHORTEST_SECRET = 6
+"""Letters of a secret that is worth hiding: one of fewer is in many a word."""
 
 
 class TransportError(RegistryError):
@@ -31,12 +35,16 @@ class TransportError(RegistryError):
 class Response:
     """One answer: status and headers at once, the body as it is read. Close it."""
 
-    def __init__(self, raw: BaseHTTPResponse, method: str, url: str, settings: Settings) -> None:
+    def __init__(
+        self, raw: BaseHTTPResponse, method: str, url: str, settings: Settings, secrets: Iterable[str] = ()
+    ) -> None:
+        """``secrets`` is what the request had that no message may show, should the server say it back."""
         self._raw = raw
         self._settings = settings
         self.method = method
         self.url = url
         self.status = raw.status
+        self.secrets = tuple(secrets)
         self._broken: TransportError | None = None
 
     def header(self, name: str) -> str:
@@ -184,6 +192,24 @@ def refusal(response: Response, *, hint: str = "") -> RegistryError:
     return RegistryError(message, hint=hint, status=response.status, code=errors[0][0] if errors else "")
 
 
+def secrets_of(authorization: str) -> tuple[str, ...]:
+    """Give what is secret in an ``Authorization`` header: the token, or the password in each of its forms."""
+    scheme, _, token = authorization.partition(" ")
+    if scheme != "Basic":
+        return (token,) if token else ()
+    with contextlib.suppress(ValueError):
+        password = base64.b64decode(token).decode(errors="replace").partition(":")[2]
+        return (token, password, quote(password, safe=""))
+    return (token,)
+
+
+def _without(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    return text
+
+
 def _errors(response: Response) -> Iterator[tuple[str, str]]:
     """Give code and text of each error in the body; nothing where it is HTML or another format."""
     try:
@@ -195,7 +221,9 @@ def _errors(response: Response) -> Iterator[tuple[str, str]]:
     errors = source.get("errors")
     for each in errors if isinstance(errors, list) else [source]:
         if isinstance(each, dict):
-            code = clean(str(each.get("code") or ""), 60)
-            message = clean(str(each.get("message") or each.get("details") or each.get("error_description") or ""))
+            said = str(each.get("message") or each.get("details") or each.get("error_description") or "")
+            # before it is cut: half a secret is one too
+            code, message = (_without(text, response.secrets) for text in (str(each.get("code") or ""), said))
+            code, message = clean(code, 60), clean(message)
             if code or message:
                 yield code, ": ".join(part for part in (code, message) if part)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 from layers.errors import InvalidError, RegistryError
-from layers.registry.response import Response, TransportError, clean, join, origin, public_url
+from layers.registry.response import Response, TransportError, clean, join, origin, public_url, secrets_of
 from layers.registry.settings import allows_plain_http, api_host, is_loopback, proxy_for
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class Transport:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise _failure(f"{method} {public_url(url)}", error) from _cause(error)
-        return Response(raw, method, url, self.settings)
+        return Response(raw, method, url, self.settings, secrets_of(headers.get("Authorization", "")))
 
     def _pool(self, url: str) -> urllib3.PoolManager:
         parts = urlsplit(url)

@@ -252,6 +252,9 @@ _NUMBERS: dict[str, bytes] = {
     + entry(b"f", size=b"00000001000\x00")
     + b"evil"
     + bytes(508),
+    "pax size with an underscore": pax({b"size": b"0_4"}) + _file(b"f"),
+    "pax size with a plus": pax({b"size": b"+4"}) + _file(b"f"),
+    "pax size with a space": pax({b"size": b" 4"}) + _file(b"f"),
     "pax size below zero": pax({b"size": b"-1"}) + _file(b"f"),
     "pax size of 400 digits": pax({b"size": b"9" * 400}) + _file(b"f"),
     "pax size of 5,000 digits": pax({b"size": b"9" * 5_000}) + _file(b"f"),
@@ -302,7 +305,9 @@ _FORMS: dict[str, bytes] = {
     "label of a volume": entry(b"label", b"V") + _file(b"f"),
     "contiguous file": entry(b"f", b"7", b"evil"),
     "old tar": entry(b"f", b"\0", b"evil", magic=bytes(8)),
-    "file whose name ends with a slash": _file(b"d/"),
+    "file whose name ends with a slash": _file(b"d/") + _file(b"d/x"),
+    "negative file whose name ends with a slash": entry(b"d/", size=_NEGATIVE) + _file(b"g"),
+    "huge file whose name ends with a slash": entry(b"d/", size=b"77777777777\x00") + _file(b"g"),
     "empty": b"",
 }
 

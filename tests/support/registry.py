@@ -70,6 +70,7 @@ class Registry:
     def __init__(self, *, auth: Auth = "none", anonymous: bool = False, tls: Path | None = None) -> None:
         self.auth = auth
         self.anonymous = anonymous
+        self.password = PASSWORD
         self.ranges = True
         self.monolithic = True
         self.content_digest = True
@@ -231,7 +232,7 @@ class Handler(BaseHTTPRequestHandler):
         if auth == "none" or not self.path_only.startswith("/v2/"):
             return True
         if auth == "basic":
-            if given == basic(USER, PASSWORD):
+            if given == basic(USER, self.registry.password):
                 return True
             self.error(401, "UNAUTHORIZED", {"WWW-Authenticate": 'Basic realm="test, with a comma"'})
             return False
@@ -252,7 +253,7 @@ class Handler(BaseHTTPRequestHandler):
         """Give a token for what is asked: anything to the user, pulling to anybody where that is allowed."""
         form = parse_qs(self.body.decode()) if self.command == "POST" else self.query
         given = self.headers.get("Authorization") or ""
-        known = form.get("refresh_token") == [REFRESH] or given == basic(USER, PASSWORD)
+        known = form.get("refresh_token") == [REFRESH] or given == basic(USER, self.registry.password)
         if not known and (given or not self.registry.anonymous or self.command == "POST"):
             self.error(401, "UNAUTHORIZED")
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -16,7 +17,8 @@ from layers.changeset.index import dump_index, index_layer, load_index
 from layers.changeset.tree import Tree
 from layers.errors import LayersError
 from tests.support.hostile import CORPUS, Hostile, Outside
-from tests.support.programs import remove
+from tests.support.hostiletable import FAST, REFUSED, TABLE, TAKEN, outcome
+from tests.support.programs import need, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -104,3 +106,18 @@ def test_nothing_gets_out_and_a_tree_shows_what_a_disk_gets(case: Hostile, outsi
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name.replace(" ", "-").replace("/", "|"))
 def test_nothing_gets_out_of_an_overlays_directories(case: Hostile, outside: Outside) -> None:
     _outcome(into_an_overlay, case, outside)
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("name", FAST)
+def test_the_table_of_other_programs_is_current(name: str) -> None:
+    """``python -m tests.support.hostiletable`` writes it anew."""
+    need("tar")
+    table = json.loads(TABLE.read_text())
+    asked = {case.name: outcome(FAST[name], case) for case in CORPUS}
+    assert asked == {case: row[name] for case, row in table.items()}
+
+
+def test_nothing_got_out_of_this_program() -> None:
+    rows = json.loads(TABLE.read_text()).values()
+    assert {TAKEN, REFUSED} == {row["pybuild"] for row in rows}

@@ -13,6 +13,7 @@ from layers.changeset import tar
 from layers.changeset.entry import Entry
 from layers.changeset.header import header, padding
 from layers.errors import ChangesetError, LimitError
+from tests.support import hostile
 from tests.support.rootfs import build, directory, fifo, file, hardlink, stream_of, symlink, tar_of
 
 if TYPE_CHECKING:
@@ -223,3 +224,27 @@ def test_a_header_is_known_by_its_checksum() -> None:
     assert not tar.is_header(bytes(512))
     assert not tar.is_header(block[:-1])
     assert not tar.is_header(b"b" + block[1:])
+
+
+@pytest.mark.parametrize("size", [b"0000000_004\x00", b"+0000000004\x00", b"-0000000004\x00", b"0o000000004\x00"])
+def test_a_number_is_digits_and_nothing_else(size: bytes) -> None:
+    """What one reader takes for a size and another does not hides a file from one of the two."""
+    with pytest.raises(ChangesetError, match="broken number"):
+        read(io.BytesIO(hostile.entry(b"f", size=size)))
+
+
+@pytest.mark.parametrize("size", [b"0_4", b"+4", b" 4", b"4.5", b"9" * 21, b"", "\u0664".encode()])
+def test_a_number_of_a_pax_header_is_digits_and_nothing_else(size: bytes) -> None:
+    archive = io.BytesIO(hostile.pax({b"size": size}) + hostile.entry(b"f", content=b"evil"))
+    if not size:  # that is how a global header's value is taken back
+        assert [b"f"] == [entry.path for entry, _ in read(archive)]
+        return
+    with pytest.raises(ChangesetError, match="broken number in a pax header"):
+        read(archive)
+
+
+def test_the_content_of_a_file_that_is_a_directory_is_passed_over() -> None:
+    archive = hostile.entry(b"d/", content=b"x" * 700) + hostile.entry(b"d/x")
+    assert [(b"d", "directory", 0), (b"d/x", "file", 0)] == [
+        (entry.path, entry.kind, entry.size) for entry, _ in read(io.BytesIO(archive))
+    ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from layers.registry.settings import Settings
+    from tests.support.registry import Handler
 
 
 @pytest.fixture
@@ -281,3 +284,22 @@ def test_mounting_asks_for_both_repositories(settings: Settings) -> None:
         assert ["repository:derived:pull,push", "repository:base:pull"] in [
             each.query["scope"] for each in registry.asked("GET", "/token")
         ]
+
+
+@pytest.mark.parametrize("credential", [Credential(USER, "password-1"), Credential(identity_token="identity-1")])
+def test_what_a_server_says_back_of_a_secret_is_hidden(
+    guarded: Registry, settings: Settings, credential: Credential
+) -> None:
+    """Also where the message is cut in its middle."""
+
+    def echo(handler: Handler) -> bool:
+        given = (handler.headers.get("Authorization") or "").removeprefix("Basic ")
+        said = f"{handler.body.decode()} {given} {base64.b64decode(given).decode()}"
+        handler.answer(401, json.dumps({"errors": [{"code": "X", "message": "x" * 290 + said}]}).encode())
+        return True
+
+    guarded.fault("POST" if credential.identity_token else "GET", "/token", echo, times=9)
+    with Client(settings, always(credential)) as client, pytest.raises(AuthenticationError) as caught:
+        client.ping(guarded.address)
+    assert "xxx" in caught.value.message
+    assert not any(each in caught.value.message for each in ("password", "identi", "dXNlcj"))
