@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import io
+from dataclasses import field, fields
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from builder.cache.key import cache_key
 from builder.context.context import LocalContext
 from builder.context.fingerprint import Fingerprint, Noted, fingerprint, stat_digest
 from builder.context.localfile import LocalFile
-from builder.context.select import select
+from builder.context.select import Selected, select
 from builder.errors import BuildError, StepError
 from builder.execute.chmod import Chmod
 from builder.execute.commit import commit, recall
@@ -21,10 +23,10 @@ from layers.changeset.tree import Tree
 from layers.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from builder.cache.key import CacheKey
-    from builder.context.select import Files, Selected
+    from builder.context.select import Files
     from builder.dockerfile.heredoc import Heredoc
     from builder.dockerfile.instructions import Add, Copy
     from builder.execute.origin import Origin
@@ -149,16 +151,22 @@ def copy(site: Site, state: BuildState, instruction: Copy, prepared: Prepared) -
         placement = placement_of(site, state, instruction)
         if _reads_once(prepared.files, prepared.selected, instruction):
             return _copy_once(site, state, instruction, prepared, placement)
-        changes = place(placement, prepared.files, prepared.selected)
-        if instruction.heredocs:
-            written = (heredoc_changes(placement, heredoc) for heredoc in instruction.heredocs)
-            changes = merge(iter([changes, *written]))
 
         def key(_: LayerIndex) -> CacheKey | None:
             # Files that changed meanwhile are in the layer as they are now, and in the key as they were.
             return prepared.key if not prepared.seen or unchanged(prepared.selected, prepared.seen) else None
 
-        return commit(site, state, changes, prepared.created_by, key)
+        form = _form(instruction, state)
+        with site.trees.known_blocks(site.cache.of_form(form)) as known:
+            selected = prepared.selected
+            if known:
+                recall = functools.partial(_recalled, site, prepared.files)
+                selected = [_Recalled.of(each, recall) for each in selected]
+            changes = place(placement, prepared.files, selected, lasting=bool(instruction.heredocs))
+            if instruction.heredocs:
+                written = (heredoc_changes(placement, heredoc) for heredoc in instruction.heredocs)
+                changes = merge(iter([changes, *written]))
+            return commit(site, state, changes, prepared.created_by, key, form=form, known=known)
     except BuildError as error:
         error.where = error.where or instruction.where
         raise
@@ -168,33 +176,58 @@ def _copy_once(
     site: Site, state: BuildState, instruction: Copy, prepared: Prepared, placement: Placement
 ) -> BuildState:
     """Write the layer of one source; its key is found out by what was read for it."""
-    noted = Noted.of(prepared.selected[0])
-
-    def key(index: LayerIndex) -> CacheKey | None:
-        with site.memo_lock:
-            content = noted.content_digest(index.entries, site.memo)
-        return _key(state, instruction, content) if content is not None else None
-
-    changes = place(placement, prepared.files, [noted])
-    form = cache_key("form of a COPY", None, _meaning(instruction, state))
+    form = _form(instruction, state)
     with site.trees.known_blocks(site.cache.of_form(form)) as known:
+        source = prepared.selected[0]
+        noted = Noted.of(source)
+
+        def key(index: LayerIndex) -> CacheKey | None:
+            with site.memo_lock:
+                content = noted.content_digest(index.entries, site.memo)
+            return _key(state, instruction, content) if content is not None else None
+
+        changes = place(placement, prepared.files, [noted])
         if known:
-            changes = _recalled(site, prepared.files, noted.path, changes)
+            changes = (_recalled(site, prepared.files, source, change) for change in changes)
         return commit(site, state, changes, prepared.created_by, key, action=prepared.action, form=form, known=known)
 
 
-def _recalled(site: Site, files: Files, top: bytes, changes: Iterator[Change]) -> Iterator[Change]:
-    """Give changes with the digests of files that look as they did when they were read, to be read only if need be."""
-    for change in changes:
-        path, entry, found = change
-        if isinstance(found, LocalFile) and entry is not None:
-            with site.memo_lock:
-                digest = site.memo.file(found.info)
-            if digest is not None:
-                again = Lasting(functools.partial(files.open, join(top, found.path)))
-                yield Change(path, entry._replace(digest=digest), again)
-                continue
-        yield change
+def _form(instruction: Copy, state: BuildState) -> CacheKey:
+    return cache_key("form of a COPY", None, _meaning(instruction, state) | {"from": instruction.from_stage})
+
+
+@frozen
+class _Recalled(Selected):
+    """A source whose files are read only where no block is known that has them."""
+
+    _recall: Callable[[Selected, Change], Change] = field(default=lambda _, change: change, repr=False)
+
+    @classmethod
+    def of(cls, selected: Selected, recall: Callable[[Selected, Change], Change]) -> _Recalled:
+        """Give the same source."""
+        values = [getattr(selected, each.name) for each in fields(Selected)]
+        return cls(*values, recall)  # type: ignore[call-arg]  # mypy takes a list for one argument
+
+    def walk(self) -> Iterator[Change]:
+        """Give what to copy, with the digests that are known, and with contents that can be opened at any time."""
+        for change in Selected.walk(self):
+            yield self._recall(self, change)
+
+
+def _recalled(site: Site, files: Files, source: Selected, change: Change) -> Change:
+    """Give a change of a source, placed or not, with its file's digest if that looks as it did when it was read."""
+    path, entry, found = change
+    if entry is None or found is None:
+        return change
+    if isinstance(found, LocalFile):
+        with site.memo_lock:
+            digest, inside = site.memo.file(found.info), found.path
+    else:  # of an image: not placed yet
+        digest, inside = entry.digest, path
+    if not digest:
+        return change
+    where = join(source.path, inside) if source.entry.kind == "directory" else source.path
+    return Change(path, entry.with_digest(digest), Lasting(functools.partial(files.open, where)))
 
 
 def placement_of(site: Site, state: BuildState, instruction: Copy | Add) -> Placement:
@@ -214,5 +247,5 @@ def heredoc_changes(placement: Placement, heredoc: Heredoc) -> Iterator[Change]:
     name = heredoc.name.encode("utf-8", "surrogateescape")
     target = target_of(placement, name)
     yield from parents(placement, target, 0)
-    entry = placement.touched(Entry(name, "file", 0o644, size=len(content)), target, b"")
-    yield Change(target, entry, lambda: io.BytesIO(content))
+    entry = Entry(name, "file", 0o644, size=len(content), digest=sha256(content).digest())
+    yield Change(target, placement.touched(entry, target, b""), Lasting(lambda: io.BytesIO(content)))

@@ -13,7 +13,7 @@ from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
 from builder.errors import StepError
-from layers.changeset.entry import Change, Entry
+from layers.changeset.entry import Change, Entry, Lasting
 from layers.changeset.rootpath import resolve
 from layers.changeset.tree import Tree
 from layers.frozen import frozen
@@ -86,23 +86,30 @@ class Placement:
 
     def touched(self, entry: Entry, path: bytes, root: bytes) -> Entry:
         """Give an entry of the source as it will be at ``path``; a hard link's target moves below ``root``."""
-        mode, (uid, gid) = entry.mode, self.owner or (entry.uid, entry.gid)
-        if self.chmod is not None and entry.kind != "symlink":
-            mode = self.chmod.apply(mode, directory=entry.kind == "directory")
-        linkname = join(root, entry.linkname) if entry.kind == "hardlink" else entry.linkname
-        return entry._replace(path=path, mode=mode, uid=uid, gid=gid, linkname=linkname)
+        _, kind, mode, uid, gid, size, mtime, linkname, *rest = entry
+        if self.owner is not None:
+            uid, gid = self.owner
+        if self.chmod is not None and kind != "symlink":
+            mode = self.chmod.apply(mode, directory=kind == "directory")
+        if kind == "hardlink":
+            linkname = join(root, linkname)
+        # _replace, or a call of the class, takes three times as long, and this is done for every file
+        return tuple.__new__(Entry, (path, kind, mode, uid, gid, size, mtime, linkname, *rest))
 
 
-def place(placement: Placement, files: Files, selected: Sequence[Selected]) -> Iterator[Change]:
+def place(
+    placement: Placement, files: Files, selected: Sequence[Selected], *, lasting: bool = False
+) -> Iterator[Change]:
     """Give the changes that a copy makes, each directory before what is in it.
 
-    One source streams; several are put there one after the other, each seeing those before it, and come sorted.
+    One source streams, and its contents can only be opened before the next change is asked for, unless they are to be
+    ``lasting``; several are put there one after the other, each seeing those before it, and come sorted.
 
     Raises:
         StepError: a directory would replace a file, or a file a directory.
     """
     if len(selected) == 1:
-        return _one(placement, selected[0])
+        return _lasting(placement, files, selected[0]) if lasting else _one(placement, selected[0])
     merged: dict[bytes, Change] = {}
     placement = replace(placement, earlier=merged)
     return merge((_lasting(placement, files, each) for each in selected), merged)
@@ -159,7 +166,7 @@ def _lasting(placement: Placement, files: Files, selected: Selected) -> Iterator
     """Give the changes of one source with contents that can be opened at any later time."""
     root, inside = _target(placement, selected), selected.entry.kind == "directory"
     for change in _one(placement, selected):
-        if change.open is None:
+        if change.open is None or isinstance(change.open, Lasting):
             yield change
             continue
         relative = change.path[len(root) :].lstrip(b"/") if inside else b""
@@ -174,7 +181,8 @@ def _one(placement: Placement, selected: Selected) -> Iterator[Change]:
         entry = placement.touched(selected.entry, target, b"")
         check_replaces(placement.get(target), entry)
         for change in selected.walk():
-            yield Change(target, entry, change.open)
+            digest = change.entry.digest if change.entry is not None else b""
+            yield Change(target, entry.with_digest(digest) if digest else entry, change.open)
         return
     yield from top_directory(placement, target, selected.entry.mtime)
     for change in selected.walk():

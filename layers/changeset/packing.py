@@ -85,7 +85,7 @@ class Packer:
             self._put(head)
             if size and opened is not None:
                 entry = self._read(entry, opened)
-        self.entries.append(entry if size or entry.kind != "file" else entry._replace(digest=EMPTY))
+        self.entries.append(entry if size or entry.kind != "file" else entry.with_digest(EMPTY))
         self._size += room
         # Twice as many bytes end a block twice as often, however many files they are.
         if self._size >= self._min and crc32(entry.path) * self._spread < room << 32:
@@ -116,7 +116,7 @@ class Packer:
             self.contents[entry.path] = bytes(data)
         if entry.digest and not isinstance(opened, Lasting):
             return entry
-        return entry._replace(digest=sha256(data).digest())
+        return entry.with_digest(sha256(data).digest())
 
     def _read_waiting(self, count: int) -> None:
         """Read the first entries of this block after all; those behind them are read as they come."""
@@ -228,7 +228,7 @@ class Packer:
         if done and digest != entry.digest:  # its beginning is that of another content
             _fail_changed(entry)
         self._keys += [self._large_key(digest, start, size) for start, size in pieces]
-        return entry._replace(digest=digest)
+        return entry.with_digest(digest)
 
     def _large_key(self, digest: bytes, at: int, size: int) -> bytes:
         return sha256(b"%s%s %d %d" % (self._salt, digest, at, size)).digest()

@@ -95,6 +95,31 @@ def test_a_copy_onto_another_base_reads_no_file(based: Pybuild, write: Write) ->
     assert 0 == work.opened_of(names)
 
 
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "COPY src/d7 src/d8 src/d19/work-399.txt /copied/",
+        "COPY src /src/\nCOPY <<word src/d1 /words/\nhello\nword",
+        "COPY --from=build /src /copied/",
+        "COPY --from=build /src/d1 /src/d3/work-060.txt /copied/",
+        "COPY src/d3/work-060.txt /copied/",
+    ],
+    ids=["several", "heredoc", "stage", "several-of-a-stage", "one"],
+)
+def test_known_files_are_not_read_again_wherever_they_come_from(based: Pybuild, write: Write, steps: str) -> None:
+    """On another base, where no step is remembered; and the layer is the one that is made with nothing known."""
+    first = "FROM busybox AS build\nCOPY src /src/\nFROM busybox{}\n" + steps + "\n"
+    context, names = tree(write, first.format(""))
+    based("build", "-q", "-t", "app", context)
+    (context / "Dockerfile").write_text(first.format("\nWORKDIR /new"))
+
+    work = count(based, "build", "-q", "-t", "warm", context)
+    based("build", "-q", "--no-cache", "-t", "cold", context)
+
+    assert [] == sorted(names.intersection(work.opened))
+    assert layers_of(based, "cold")[-1] == layers_of(based, "warm")[-1]
+
+
 def test_without_cache_every_file_is_read(based: Pybuild, write: Write) -> None:
     context, names = tree(write)
     based("build", "-q", "-t", "app", context)
@@ -128,7 +153,8 @@ def test_a_layer_with_copied_blocks_is_the_one_of_a_fresh_store(
     work = count(based, "build", "-q", *options, "-t", "warm", context)
     based("build", "-q", "--no-cache", *options, "-t", "cold", context)
 
-    assert work.opened_of(names) <= FILES // 4
+    # A block of zstd has about 6 MB, the others 1 MB.
+    assert work.opened_of(names) <= FILES * 3 // 4
     assert layers_of(based, "cold") == layers_of(based, "warm")
 
 
@@ -209,6 +235,6 @@ def test_a_build_says_where_its_time_went(based: Pybuild, write: Write, place: P
     done = based("build", "--progress=plain", "--profile", place / "trace.json", "-t", "app", context)
     phases = {event["cat"] for event in json.loads((place / "trace.json").read_text())["traceEvents"]}
 
-    assert {"parse", "base", "context", "unpack", "run", "layer", "export"} == phases
+    assert {"parse", "base", "context", "unpack", "run", "diff", "layer", "compress", "hash", "export"} == phases
     (line,) = [line for line in done.err.splitlines() if line.startswith("time: ")]
     assert all(f"{phase} " in line for phase in phases)
