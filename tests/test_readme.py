@@ -122,7 +122,7 @@ def test_an_option_that_is_not_supported_is_refused_by_its_name(
         app()(args=["build", option, "."], prog_name="pybuild")
 
     assert 2 == end.value.code
-    assert re.search(f"No such option:? '?{option}\\b", capsys.readouterr().err)
+    assert re.search(f"No such option:? '?{option}\\b|{option} is not supported", capsys.readouterr().err)
 
 
 def test_the_number_of_checks_is_right() -> None:

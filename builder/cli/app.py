@@ -6,7 +6,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from click import UsageError
+from click import NoSuchOption, UsageError
 from typer import Typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
@@ -127,7 +127,12 @@ class _Command(TyperCommand):
             return super().parse_args(ctx, _without_booleans(self, args) if ctx.allow_interspersed_args else args)
         except UsageError as error:
             if ctx.info_name not in _MADE:
-                raise
+                if not isinstance(error, NoSuchOption):
+                    raise
+                from builder.cli.mistyped import corrected  # noqa: PLC0415 - seldom
+
+                known = (name for each in self.params for name in each.opts)
+                raise corrected(error, known, ctx.info_name or "") from None
             from builder.cli.unsupported import explained  # noqa: PLC0415 - seldom
 
             raise explained(error, ctx.info_name) from None
