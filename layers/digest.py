@@ -82,8 +82,11 @@ class VerifyingReader:
     disk. Leaving the ``with`` block closes the source and checks nothing.
     """
 
-    def __init__(self, source: BinaryIO, digest: Digest, size: int | None = None, *, what: str = "blob") -> None:
+    def __init__(
+        self, source: BinaryIO, digest: Digest, size: int | None = None, *, what: str = "blob", hint: str = ""
+    ) -> None:
         self._source = source
+        self._hint = hint
         self._expected = digest
         self._expected_size = size
         self._what = f"{what} {digest}"
@@ -111,10 +114,12 @@ class VerifyingReader:
 
     def _verify(self) -> None:
         if self._expected_size is not None and self.size != self._expected_size:
-            raise VerificationError(f"{self._what} has another size", expected=self._expected_size, actual=self.size)
+            what = f"{self._what} has another size"
+            raise VerificationError(what, expected=self._expected_size, actual=self.size, hint=self._hint)
         actual = Digest(self._expected.algorithm, self._hash.hexdigest())
         if actual != self._expected:
-            raise VerificationError(f"{self._what} has other content", expected=self._expected, actual=actual)
+            what = f"{self._what} has other content"
+            raise VerificationError(what, expected=self._expected, actual=actual, hint=self._hint)
 
     def readable(self) -> bool:
         return True

@@ -32,6 +32,9 @@ _SYNC_AFTER = 64 * 1024 * 1024
 """Bytes after which a blob begins to be brought to the disk; smaller ones wait for the flush."""
 
 
+_SPOILT = "repair the store (pybuild fsck --repair): what is deleted is made or pulled anew when it is needed"
+
+
 class BlobWriter(Protocol):
     """One blob on its way in; what is not committed is forgotten."""
 
@@ -163,9 +166,8 @@ class DiskBlobs:
         actual = os.fstat(file.fileno()).st_size
         if size is not None and size != actual:
             file.close()
-            hint = "delete this file; it is written anew when it is needed"
-            raise VerificationError(f"blob {path} has another size", expected=size, actual=actual, hint=hint)
-        return VerifyingReader(cast("BinaryIO", file), digest, actual, what=f"blob in {self.root}")
+            raise VerificationError(f"blob {path} has another size", expected=size, actual=actual, hint=_SPOILT)
+        return VerifyingReader(cast("BinaryIO", file), digest, actual, what=f"blob in {self.root}", hint=_SPOILT)
 
     @contextmanager
     def write(self, *, hashing: bool = True) -> Iterator[BlobWriter]:

@@ -14,6 +14,7 @@ import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from layers.errors import StoreError
 from layers.image import Held
 from layers.store.blobs import DiskWriter
 from layers.store.files import disk_errors
@@ -75,6 +76,10 @@ def resume(blobs: DiskBlobs, digest: Digest, size: int) -> Iterator[Part]:
             os.lseek(descriptor, there, os.SEEK_SET)
         with path.open("rb") as held:
             yield Part(Held(held, there), DiskWriter(blobs, path, descriptor, hashing=False, held=there))
+    except StoreError:  # a full disk must not stay full of what came in part
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
     finally:
         if _is_at(path, descriptor) and (os.fstat(descriptor).st_size == 0 or blobs.has(digest, size)):
             with contextlib.suppress(OSError):
