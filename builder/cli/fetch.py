@@ -14,7 +14,7 @@ from builder.context.remote_git import redacted
 from builder.errors import ContextError
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from layers.registry.response import Response
 
 _CHUNK = 1 << 20
 _TIMEOUT = 60.0
@@ -36,21 +36,30 @@ class Request(Protocol):
         """
 
 
-def requester(directory: Path, proxy: Callable[[str], str], ca_file: str) -> Request:
+def requester(directory: Path, proxy: Callable[[str], str], ca_file: str, seconds: float = _TIMEOUT) -> Request:
     """Give what downloads into ``directory``.
 
-    Certificates are verified, redirects followed; what authorises stays with the host that it is for.
+    Certificates are verified, redirects followed; what authorises stays with the host that it is for. ``seconds`` are
+    those in which all headers, and then each piece of the content, have to come.
     """
 
     def request(url: str, headers: Mapping[str, str], watch: Watch | None = None) -> FetchedFile | None:
         import urllib3  # noqa: PLC0415 - only where something is downloaded
 
+        from layers.registry.connections import direct, through  # noqa: PLC0415 - likewise
+        from layers.registry.response import Response, TransportError  # noqa: PLC0415 - likewise
+        from layers.registry.settings import Settings  # noqa: PLC0415 - likewise
+
+        # how long a server may let us wait is not for the server to say: urllib3 would wait for hours
         retry = urllib3.Retry(
-            _RETRIES, backoff_factor=0.5, status_forcelist=(429, 500, 502, 503, 504), redirect=_REDIRECTS
+            _RETRIES,
+            backoff_factor=0.5,
+            status_forcelist=(429, 500, 502, 503, 504),
+            redirect=_REDIRECTS,
+            respect_retry_after_header=False,
         )
-        through = proxy(url)
-        pool = urllib3.ProxyManager(through) if through else urllib3.PoolManager()
-        pool.connection_pool_kw.update(retries=retry, timeout=urllib3.Timeout(_TIMEOUT), ca_certs=ca_file or None)
+        pool = through(proxy(url)) if proxy(url) else direct()
+        pool.connection_pool_kw.update(retries=retry, timeout=urllib3.Timeout(seconds), ca_certs=ca_file or None)
         sent = {"User-Agent": "pybuild", "Accept-Encoding": "identity", **headers}
         try:
             response = pool.request("GET", url, preload_content=False, decode_content=False, headers=sent)
@@ -59,13 +68,18 @@ def requester(directory: Path, proxy: Callable[[str], str], ca_file: str) -> Req
                     return None
                 if response.status != 200:
                     raise ContextError(f"cannot fetch {shown(url)}: the server answers {response.status}")
+                length = response.headers.get("Content-Length", "")
+                total = int(length) if length.isdecimal() and len(length) < 20 else 0
+                body = Response(response, "GET", url, Settings(read_timeout=seconds))
                 return FetchedFile(
-                    _save(response, directory, shown(url), watch),
+                    _save(body, total, directory, shown(url), watch),
                     _modified(response.headers.get("Last-Modified")),
                     response.headers.get("ETag", ""),
                 )
             finally:
                 response.release_conn()
+        except TransportError as error:
+            raise ContextError(f"cannot fetch {shown(url)}: {error.message}") from error
         except urllib3.exceptions.HTTPError as error:
             raise ContextError(f"cannot fetch {shown(url)}: {redacted(str(error))}") from error
         finally:
@@ -85,13 +99,12 @@ def fetcher(request: Request, headers: Callable[[str], Mapping[str, str]]) -> Ca
     return fetch
 
 
-def _save(response: BaseHTTPResponse, directory: Path, what: str, watch: Watch | None) -> Path:
+def _save(body: Response, total: int, directory: Path, what: str, watch: Watch | None) -> Path:
     handle, name = tempfile.mkstemp(prefix="fetched-", dir=directory)
-    length = response.headers.get("Content-Length", "")
-    total, done = int(length) if length.isdecimal() and len(length) < 20 else 0, 0
+    done = 0
     try:
         with os.fdopen(handle, "wb") as file:
-            while data := response.read(_CHUNK):
+            while data := body.read(_CHUNK):
                 file.write(data)
                 done += len(data)
                 if watch is not None:
