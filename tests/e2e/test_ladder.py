@@ -81,14 +81,20 @@ def library() -> Iterator[Path]:
 def context(tmp_path_factory: pytest.TempPathFactory) -> Path:
     context = tmp_path_factory.mktemp("ladder")
     test_debian.make_package(context)
+    material_for(context)
+    return context
+
+
+def material_for(context: Path) -> None:
+    """Put what :data:`SMALL` needs into a context."""
     pieces: list[dict[str, Any]] = [
         {"path": "d/", "uid": 50, "gid": 60},
         {"path": "d/file", "content": "x", "uid": 51, "gid": 61, "mode": "4755"},
         {"path": "d/link", "symlink": "file", "uid": 52, "gid": 62},
         {"path": "d/hard", "hardlink": "d/file"},
     ]
+    context.mkdir(exist_ok=True)
     (context / "files.tar").write_bytes(material.tar_of(pieces))
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +136,7 @@ def large_in(pybuild: Confined, debian: Pybuild) -> View:
     return view(pybuild, "large")
 
 
-def build(pybuild: Confined, name: str, isolation: str, dockerfile: str) -> str:
+def build(pybuild: Pybuild, name: str, isolation: str, dockerfile: str) -> str:
     """Build, and give the log."""
     context = pybuild.store.parent / "context"
     (context / "Dockerfile").write_text(dockerfile)
