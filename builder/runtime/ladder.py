@@ -260,7 +260,10 @@ def _ways_of_runc(
             sandboxes = {f"{name} with one id, owners written down": replace(best, recording=True)} | sandboxes
         if best.cgroups:
             sandboxes[f"{name} without control groups"] = replace(best, cgroups=False)
-        sandboxes[f"{name} with the /proc of the machine"] = replace(best, cgroups=False, own_proc=False)
+        last = replace(best, cgroups=False, own_proc=False)
+        if best.single:
+            sandboxes[f"{name} with the /proc of the machine, owners written down"] = replace(last, recording=True)
+        sandboxes[f"{name} with the /proc of the machine"] = last
         for name, sandbox in sandboxes.items():
             yield _Way(name, runtime.limited_to(sandbox), overlay, own_ids=not sandbox.single)
 

@@ -245,3 +245,46 @@ def test_a_restricted_pod_builds_by_proot(docker: Docker, library: Path) -> None
 
         assert "isolation: proot, owners written down" in log
         assert [(1000, 1000), (0, 0)] == [view(pybuild, "app")[path][2:4] for path in (b"f", b"g")]
+
+
+def test_a_container_that_allows_namespaces_builds_by_runc_with_its_own_proc(docker: Docker, library: Path) -> None:
+    """Where /proc is partly covered, as Docker's is, the kernel mounts no second one."""
+    with confined.place_of(1000) as place:
+        options = ("--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined")
+        prefix = confined.in_container(docker, place, library, uid=1000, options=options)
+        pybuild = confined.Confined(place / "store", place / "home", prefix=prefix, library=library)
+        bases.put(pybuild.layout, bases.busybox(), bases.BUSYBOX)
+        (place / "context").mkdir()
+        confined.give(place, 1000)
+        script = "mkdir /d && echo > /d/f && chown -R 5:6 /d && ln /d/f /d/hard && test -e /proc/self/status"
+        step = f"RUN {script}\nRUN --mount=type=tmpfs,target=/t rm /d/hard\n"
+
+        log = build(pybuild, "app", "runc", f"FROM {bases.BUSYBOX}\n{step}")
+
+        assert "isolation: runc with the /proc of the machine, owners written down" in log
+        found = view(pybuild, "app")
+        assert [(5, 6), (5, 6)] == [found[path][2:4] for path in (b"d", b"d/f")]
+        assert b"d/hard" not in found
+
+
+def test_a_store_on_an_overlay_has_runc_on_plain_directories(ways: Callable[[str], Confined], small: View) -> None:
+    """As in a container whose store is no volume: an overlay lies on no other; the image is the same."""
+    root = ways("root")
+    top = root.store.parent / "overlay"
+    for name in ("lower", "upper", "work", "merged"):
+        (top / name).mkdir(parents=True)
+    options = f"lowerdir={top}/lower,upperdir={top}/upper,workdir={top}/work"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, top / "merged"], check=True)
+    try:
+        store = top / "merged/store"
+        pybuild = dataclasses.replace(root, store=store, library=root.library)
+        bases.put(pybuild.layout, bases.busybox(), bases.BUSYBOX)
+        shutil.copytree(root.store.parent / "context", top / "merged/context")
+
+        log = build(pybuild, "small", "auto", SMALL)
+
+        assert "isolation: runc with real root (overlay: an overlay cannot be mounted: " in log
+        assert [] == differing(small, view(pybuild, "small"))
+        assert [] == [each for each in pybuild.left() if not each.startswith("overlay ")]
+    finally:
+        subprocess.run(["umount", top / "merged"], check=True)

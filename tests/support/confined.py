@@ -122,7 +122,7 @@ def in_container(
     """Give what runs a command in a container as ``docker run`` makes it by default, but for the network.
 
     The engine of these tests has none of its own. The container has this machine's programs,
-    read-only, and ``place``; ``options`` take more away.
+    read-only, and ``place``; ``options`` of ``docker run`` take more away, or less.
     """
     if _IMAGE not in docker("images", "--format", "{{.Repository}}:{{.Tag}}").split():
         docker("import", "-", _IMAGE, input=_image())
@@ -139,6 +139,7 @@ def in_container(
             "--interactive",
             f"--network={network}",
             f"--user={uid}:{uid}",
+            *options,
         ),
         *(word for name in variables for word in ("--env", name)),
         *(*volumes, "--volume", f"{place}:{place}", "--workdir", str(place), _IMAGE),
