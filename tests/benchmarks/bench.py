@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -38,14 +40,20 @@ class Bench:
         self._serial = 0
         self._pushed = ""
 
-    def measure(self, workload: Workload, tools: Sequence[Tool], repeats: int) -> list[Row]:
-        """Give each tool's runs; they take turns, and each is first in turn."""
+    def measure(self, workload: Workload, tools: Sequence[Tool], repeats: int, until: float = math.inf) -> list[Row]:
+        """Give each tool's runs; they take turns, and each is first in turn.
+
+        After ``until``, a time of ``time.monotonic``, no further turn begins; there is always one.
+        """
         rows = [Row(tool) for tool in tools if tool.does(workload)]
         if workload.act == "pull":
             self._push_for_all(tools)
         for row in rows:
             self._attempt(row, workload, warm_up=True)
         for turn in range(repeats):
+            if turn and time.monotonic() > until:
+                print(f"{workload.key:5} its time is over after {turn} of {repeats} turns", flush=True)
+                break
             first = turn % len(rows)
             for row in rows[first:] + rows[:first]:
                 if not row.error:
@@ -94,15 +102,16 @@ class Bench:
             case "build":
                 return self._build(tool, workload)
             case "push":
-                for command in self._build(tool, workload):
+                name = self._fresh()
+                for command in self._build(tool, workload, name):
                     tool.quiet(command)
-                return tool.push(self._tag(workload), self._fresh())
+                return tool.push(name)
             case "pull":
                 return tool.pull(self._pushed)
             case "version":
                 return tool.start_up()
 
-    def _build(self, tool: Tool, workload: Workload) -> Commands:
+    def _build(self, tool: Tool, workload: Workload, name: str = "") -> Commands:
         top = contexts.context(self._work, workload.context)
         dockerfile = self._work / "dockerfiles" / workload.key / "Dockerfile"
         dockerfile.parent.mkdir(parents=True, exist_ok=True)
@@ -110,10 +119,8 @@ class Bench:
         out = self._work / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
-        return tool.build(workload, self._tag(workload), top, dockerfile, out / "image.tar")
-
-    def _tag(self, workload: Workload) -> str:
-        return f"localhost/bench-{workload.key.lower()}:latest"
+        tag = name or f"localhost/bench-{workload.key.lower()}:latest"
+        return tool.build(workload, tag, top, dockerfile, out / "image.tar")
 
     def _fresh(self) -> str:
         self._serial += 1
@@ -125,6 +132,5 @@ class Bench:
         tool = next((each for each in tools if each.peer and each.does(pushing)), tools[0])
         tool.empty()
         self._pushed = self._fresh()
-        commands = [*tool.pull(self._base), *self._build(tool, pushing), *tool.push(self._tag(pushing), self._pushed)]
-        for command in commands:
+        for command in (*tool.pull(self._base), *self._build(tool, pushing, self._pushed), *tool.push(self._pushed)):
             tool.quiet(command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
@@ -56,13 +57,13 @@ def sparse(top: Path, size: int) -> None:
         file.truncate(size)
 
 
-def ignored(top: Path) -> None:
-    """Write 100,000 empty files, all but 200 of them ignored; no directory is ignored as a whole."""
-    for directory, below in itertools.product(range(200), range(5)):
+def ignored(top: Path, count: int) -> None:
+    """Write empty files of which one in 500 is not ignored; no directory is ignored as a whole."""
+    for directory, below in itertools.product(range(count // 500), range(5)):
         folder = top / f"d{directory:03}" / f"s{below}"
         folder.mkdir(parents=True)
         for file in range(100):
-            (folder / f"f{file:03}.dat").touch()
+            os.close(os.open(folder / f"f{file:03}.dat", os.O_CREAT | os.O_WRONLY, 0o644))
     (top / ".dockerignore").write_text("# one file of each d*/s0 is left\n**/*.dat\n!**/s0/f007.dat\n")
 
 
@@ -77,10 +78,11 @@ CONTEXTS: dict[str, Callable[[Path], None]] = {
     "small": lambda top: sources(top, 20_000, 1),
     "medium": lambda top: sources(top, 5_000, 3),
     "large": large,
-    "ignored": ignored,
     "wide": wide,
     "sparse1": lambda top: sparse(top, 1 << 30),
     "sparse20": lambda top: sparse(top, 20 << 30),
+    **{f"ignored{count}": functools.partial(ignored, count=count) for count in (1_000, 10_000, 100_000, 1_000_000)},
+    **{f"sources{count}": functools.partial(sources, count=count, seed=4) for count in (1_000, 10_000, 100_000)},
 }
 
 

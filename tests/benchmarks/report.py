@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from tests.benchmarks.bench import Row
+    from tests.benchmarks.measure import Run
     from tests.benchmarks.workloads import Workload
 
 HEAD = (
@@ -39,6 +40,31 @@ def lines(workload: Workload, rows: Sequence[Row]) -> list[str]:
         )
         text.append(f"| | {row.tool.name} | {' | '.join(figures)} |")
     return text
+
+
+SUMMARY = (
+    "| | workload | pybuild s | cpu s | MiB | best peer | its s | cpu s | MiB | x wall | x cpu | floor s | x floor |"
+    " others busy |\n|---|---|--:|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def summary(workload: Workload, rows: Sequence[Row], floor: Sequence[Run]) -> str:
+    """Give one line of a workload: pybuild, the peer that was fastest, and what the machine itself takes."""
+    own = next((row for row in rows if not row.tool.peer and row.runs), None)
+    best = min((row for row in rows if row.runs and row.tool.peer), key=_wall, default=None)
+    cells = [f"**{workload.key}**", workload.title]
+    cells += _figures(own) if own else ["failed", "", ""]
+    cells += [best.tool.name, *_figures(best)] if best else ["", "", "", ""]
+    cells += [f"**{_wall(own) / _wall(best):.2f}**", f"{_cpu(own) / _cpu(best):.2f}"] if own and best else ["", ""]
+    least = median(run.wall for run in floor) if floor else 0
+    cells += [f"{least:.2f}", f"{_wall(own) / least:.1f}"] if own and least else ["", ""]
+    cells += [f"{median(run.others for row in rows for run in row.runs):.1f}"] if own else [""]
+    return f"| {' | '.join(cells)} |"
+
+
+def _figures(row: Row) -> list[str]:
+    peak = median(run.peak for run in row.runs) / (1 << 20)
+    return [f"{_wall(row):.2f}", f"{_cpu(row):.2f}", f"{peak:.0f}"]
 
 
 def _wall(row: Row) -> float:

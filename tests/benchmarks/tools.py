@@ -9,6 +9,8 @@ import struct
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.benchmarks.installed import installed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -62,8 +64,8 @@ class Tool:
         """Give the commands that build."""
         raise NotImplementedError
 
-    def push(self, tag: str, name: str) -> Commands:
-        """Give the commands that push what was built as ``tag``."""
+    def push(self, name: str) -> Commands:
+        """Give the commands that push what was built under this name."""
         raise NotImplementedError
 
     def quiet(self, command: Sequence[str], *, check: bool = True) -> str:
@@ -75,12 +77,13 @@ class Tool:
 
 
 class Pybuild(Tool):
-    """This project, as it is installed."""
+    """This project, as people install it."""
 
     name, program, peer = "pybuild", "pybuild", False
 
     def __init__(self, work: Path) -> None:
         super().__init__(work)
+        self.program = str(installed(work))
         self._store = work / "pybuild"
         self.environment["PYBUILD_ROOT"] = str(self._store)
 
@@ -95,8 +98,8 @@ class Pybuild(Tool):
         options += ["-o", f"type=docker,dest={archive}"] if workload.archive else []
         return [[self.program, "build", "-t", tag, "-f", str(dockerfile), *options, str(context)]]
 
-    def push(self, tag: str, name: str) -> Commands:
-        return [[self.program, "tag", tag, name], [self.program, "push", name]]
+    def push(self, name: str) -> Commands:
+        return [[self.program, "push", name]]
 
 
 class Buildah(Tool):
@@ -132,8 +135,8 @@ class Buildah(Tool):
         save = [*self._command, "push", "--quiet", tag, f"docker-archive:{archive}"]
         return [build, save] if workload.archive else [build]
 
-    def push(self, tag: str, name: str) -> Commands:
-        return [[*self._command, "push", "--quiet", "--tls-verify=false", tag, f"docker://{name}"]]
+    def push(self, name: str) -> Commands:
+        return [[*self._command, "push", "--quiet", "--tls-verify=false", name, f"docker://{name}"]]
 
 
 class BuildahLayers(Buildah):
@@ -147,10 +150,10 @@ class BuildahLayers(Buildah):
 
 
 class Docker(Tool):
-    """The engine at DOCKER_HOST with its classic builder."""
+    """The engine at DOCKER_HOST: what it does with images that BuildKit has built."""
 
-    name, program = "docker-classic", "docker"
-    buildkit = "0"
+    name, program = "docker", "docker"
+    buildkit = "1"
 
     def __init__(self, work: Path) -> None:
         super().__init__(work)
@@ -186,17 +189,33 @@ class Docker(Tool):
         build = [self.program, "build", "-t", tag, "--network=host", "-f", str(dockerfile), *options, str(context)]
         return [build, [self.program, "save", "-o", str(archive), tag]] if workload.archive else [build]
 
-    def push(self, tag: str, name: str) -> Commands:
-        return [[self.program, "tag", tag, name], [self.program, "push", "-q", name]]
+    def push(self, name: str) -> Commands:
+        return [[self.program, "push", "-q", name]]
+
+    def does(self, workload: Workload) -> bool:
+        return workload.act != "build"
 
 
 class BuildKit(Docker):
     """The BuildKit in the engine at DOCKER_HOST; it keeps layers uncompressed."""
 
-    name, buildkit = "buildkit", "1"
+    name = "buildkit"
 
     def does(self, workload: Workload) -> bool:
         return workload.act == "build"
 
 
-TOOLS: dict[str, type[Tool]] = {each.name: each for each in (Pybuild, BuildKit, Buildah, BuildahLayers, Docker)}
+class Classic(Docker):
+    """The engine's builder of old."""
+
+    name, buildkit = "docker-classic", "0"
+
+    def does(self, workload: Workload) -> bool:
+        return workload.act == "build"
+
+
+TOOLS: dict[str, type[Tool]] = {
+    each.name: each for each in (Pybuild, BuildKit, Buildah, BuildahLayers, Docker, Classic)
+}
+DEFAULT = ("pybuild", "buildkit", "buildah", "docker")
+"""What is measured when nothing is said: the others are slower ways to use the same programs, and take long."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Workload:
+class Workload(NamedTuple):
     """One line of the table."""
 
     key: str
@@ -22,8 +20,6 @@ class Workload:
     """Whether results of earlier builds may be used."""
     before: Literal["", "edit", "empty"] = ""
     """Before each run, untimed: edit a file, or empty the store."""
-    layered: bool = True
-    """Whether a step's layer is needed, so that tools that make one layer of all steps have to be told to make each."""
 
 
 _ALL = "FROM {base}\nCOPY . /app/\n"
@@ -65,7 +61,7 @@ WORKLOADS = {
         Workload("W6", "RUN cp -a /usr /usr2", "FROM {base}\nRUN cp -a /usr /usr2\n"),
         Workload("W7", "empty store: pull, one RUN", "FROM {base}\nRUN echo hello > /hello\n", before="empty"),
         Workload("W8", "two stages of 2 s each", _STAGES),
-        Workload("W9", "100,000 files in the context, 200 taken", "FROM {base}\nCOPY . /\n", "ignored"),
+        Workload("W9", "100,000 files in the context, 200 taken", "FROM {base}\nCOPY . /\n", "ignored100000"),
         Workload("W10", "push of W1", _ALL, "small", act="push", before="edit"),
         Workload("W10b", "pull of W1 into an empty store", _ALL, "small", act="pull", before="empty"),
         Workload("W11", "--version, 20 times", act="version"),
@@ -76,5 +72,7 @@ WORKLOADS = {
         Workload("M127", "127 layers, a RUN on top", _DEEP, "wide"),
     )
 }
+QUICK = ("W1", "W2", "W3", "W5", "W6", "W7", "W8", "W9", "W10", "W10b", "W11", "W12", "W14")
+"""What is measured where there is little time."""
 DEFAULT = tuple(key for key in WORKLOADS if key.startswith("W"))
 """What is measured when nothing is said; the M ones take long, or are about memory alone."""
