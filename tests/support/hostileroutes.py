@@ -1,5 +1,6 @@
 """The ways by which a layer of somebody else comes in, each through the command line: none may let it out.
 
+``python -m tests.support.hostileroutes`` sends the whole corpus every way, some 2,000 commands, and prints what got out.
 Each way gives ``taken`` or the first line of the error, and fails where the program does.
 """
 
@@ -7,19 +8,21 @@ from __future__ import annotations
 
 import io
 import subprocess
+import sys
 import tarfile
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from layers.archive import docker, oci
 from layers.reference import Reference
 from tests.support import bases
+from tests.support.hostile import CORPUS, Hostile, Outside
 from tests.support.images import image, layer, layer_of_tar
+from tests.support.programs import Pybuild, remove
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
-
-    from tests.support.programs import Pybuild
 
     Route = Callable[["Pybuild", Sequence[bytes], Path], str]
 
@@ -27,6 +30,24 @@ TAKEN = "taken"
 RUNGS = ("runc", "crun", "chroot", "proot")
 _NAME = Reference.parse("hostile:1")
 _SECONDS = 300
+
+
+def way_out(name: str, case: Hostile) -> str:
+    """Send an attack one way, in a directory of its own; give what is wrong with what came of it."""
+    top = Path(tempfile.mkdtemp(prefix="hostile-", dir="/var/tmp"))
+    outside = Outside(top / "outside")
+    (top / "home").mkdir()
+    (top / "work").mkdir()
+    try:
+        ROUTES[name](Pybuild(top / "store", top / "home"), case.tars(outside.path), top / "work")
+    except AssertionError as error:
+        return str(error)
+    else:
+        if outside.is_inside(top / "work") or not outside.is_untouched():
+            return "it got out"
+        return ""
+    finally:
+        remove(top)
 
 
 def _ends(pybuild: Pybuild, *arguments: str | Path) -> str:
@@ -143,3 +164,19 @@ ROUTES: dict[str, Route] = {
     "load, cp": loaded,
     **{f"RUN by {rung}": ran(rung) for rung in RUNGS},
 }
+
+
+def main() -> None:
+    """Send the corpus every way; exit with 1 where anything is wrong."""
+    wrong = 0
+    for case in CORPUS:
+        for name in ROUTES:
+            if found := way_out(name, case):
+                wrong += 1
+                print(f"{case.name} by {name}: {found}")
+    print(f"{len(CORPUS)} attacks, {len(ROUTES)} ways, {wrong} of them wrong")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
