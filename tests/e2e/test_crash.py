@@ -35,10 +35,10 @@ def disturb(*arguments: str) -> str:
 
 def test_a_command_that_is_killed_at_any_call_leaves_a_sound_store() -> None:
     """Every name leads to a whole image, ``fsck`` finds no damage, and the command can be done again."""
-    assert len(_FEW) == disturb(*_FEW, "--stride", "13").count(" 0 wrong")
+    assert len(_FEW) == disturb(*_FEW, "--stride", "17").count(" 0 wrong")
 
 
-@pytest.mark.parametrize(("scene", "stride"), [("build", "170"), ("rebuild", "70"), ("copy", "19")])
+@pytest.mark.parametrize(("scene", "stride"), [("build", "210"), ("rebuild", "90"), ("copy", "23")])
 def test_a_build_that_is_killed_at_any_call_leaves_a_sound_store(scene: str, stride: str) -> None:
     assert " 0 wrong" in disturb(scene, "--stride", stride)
 
@@ -50,5 +50,5 @@ def test_a_call_that_the_disk_refuses_is_an_error_that_changes_nothing() -> None
 
 
 def test_a_call_of_a_build_that_the_disk_refuses_changes_nothing() -> None:
-    told = disturb("build", "copy", "--stride", "97", "--errors", "ENOSPC,EIO")
+    told = disturb("build", "copy", "--stride", "190", "--start", "60", "--errors", "ENOSPC,EIO")
     assert 2 == told.count(" 0 wrong")

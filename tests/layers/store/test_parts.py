@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 import pytest
 
 from layers.digest import Digest, VerifyingReader
-from layers.errors import RegistryError, VerificationError
+from layers.errors import RegistryError, StoreError, VerificationError
 from layers.image import Resumable
 from layers.store.gc import collect, sweep
 from layers.store.layout import Layout
@@ -168,6 +169,24 @@ def test_a_link_in_its_place_is_not_followed(layout: Layout, tmp_path: Path) -> 
     with pytest.raises(Exception, match="cannot write"):
         layout.put(of(Far(BIG)))
     assert b"canary" == (tmp_path / "canary").read_bytes()
+
+
+def test_a_full_disk_does_not_stay_full_of_a_part(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, written = os.write, []
+
+    def refusing(descriptor: int, data: bytes) -> int:
+        written.append(len(data))
+        if len(written) > 1:
+            raise OSError(errno.ENOSPC, "full")
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", refusing)
+
+    with pytest.raises(StoreError, match="No space left on device"):
+        layout.put(of(Far(BIG)))
+
+    assert 2 == len(written)
+    assert [] == parts(layout)
 
 
 def test_only_old_parts_are_collected(layout: Layout) -> None:
