@@ -17,6 +17,9 @@ from tests.support.real_registry import real_registry
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_REPOSITORY = Path(__file__).parents[2]
+"""What is tried is what lies beside these tests."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Work for so many minutes, tell what was done, and give 1 where something is wrong."""
@@ -32,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with real_registry() as registry:
             done = crowd(
-                Pybuild(place / "store", home),
+                Pybuild(place / "store", home, {"PYTHONPATH": str(_REPOSITORY)}),
                 place,
                 workers=options.workers,
                 seconds=options.minutes * 60,

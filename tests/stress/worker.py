@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 300
 """After which a command is taken to hang."""
-_BUSY = ("a build is using the store", "is held by another process")
+_BUSY = ("is using the store", "is held by another process")
 """What a command may say that deletes, and is kept out by others."""
 
 
