@@ -13,6 +13,7 @@ from layers.frozen import frozen
 from layers.image import read_document
 from layers.jsonread import get, parse_object
 from layers.model import Descriptor, IndexManifest, Manifest
+from layers.store.files import disk_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,7 +69,9 @@ class Catalogue:
         Raises:
             StoreError: the store cannot be read.
         """
-        status = os.stat(self._layout.root / "index.json")
+        path = self._layout.root / "index.json"
+        with disk_errors("read", path):
+            status = os.stat(path)
         seen = (status.st_ino, status.st_mtime_ns, status.st_size)
         with self._guard:
             if seen != self._seen:

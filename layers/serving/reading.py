@@ -110,10 +110,11 @@ class Reading:
         self._served(name)
         wanted = names.digest(digest)
         path = self._layout.blobs.path(wanted)
-        try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            raise RefusalError(404, "BLOB_UNKNOWN", f"no blob {wanted} is in the store") from None
+        with disk_errors("read", path):
+            try:
+                file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except FileNotFoundError:
+                raise RefusalError(404, "BLOB_UNKNOWN", f"no blob {wanted} is in the store") from None
         part = FilePart(file, 0, 0)
         try:
             with disk_errors("read", path):

@@ -367,9 +367,13 @@ def test_what_is_not_finished_goes_when_the_server_ends(layout: Layout) -> None:
     assert (digest,) == gc.collect(layout).digests
 
 
-def test_a_store_that_cannot_be_read_is_not_the_clients_fault(layout: Layout) -> None:
+@pytest.mark.parametrize("broken", ["broken", None])
+def test_a_store_that_cannot_be_read_is_not_the_clients_fault(layout: Layout, broken: str | None) -> None:
     layout.tag(Reference.parse("app:1"), layout.put(image(layer())))
-    (layout.root / "index.json").write_text("broken")
+    if broken is None:
+        (layout.root / "index.json").unlink()
+    else:
+        (layout.root / "index.json").write_text(broken)
     with serving(layout) as service:
         answer = service("GET", "/v2/app/manifests/1")
 
