@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.changeset.entry import Change
+from layers.changeset.entry import Change, Lasting
+from layers.changeset.known import KnownBlocks
 from layers.changeset.search import Search
 from layers.changeset.write import write_layer
 from layers.compression.write import BLOCK_MAX
@@ -17,6 +18,7 @@ from tests.support.rootfs import change_of, directory, file, symlink
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from tests.support.rootfs import Node
 
@@ -93,6 +95,22 @@ def test_what_is_found_may_end_the_writing() -> None:
             [change_of(file(b"a", NEEDLE)), Change(b"gone", None)], sink, "none", search=Search([("x", NEEDLE)], refuse)
         )
     assert NEEDLE not in sink.getvalue()
+
+
+def test_files_whose_blocks_are_known_are_read_all_the_same(tmp_path: Path) -> None:
+    """What is copied from an earlier layer unread would not be looked at."""
+    node = file(b"a", NEEDLE)
+    opened = Lasting(lambda: io.BytesIO(node.content))
+    with (tmp_path / "blob").open("wb") as sink:
+        before = write_layer([Change(b"a", node.entry, opened)], sink, "gzip")
+    told: list[bytes] = []
+    search = Search([("x", NEEDLE)], lambda _, path: told.append(path))
+    with KnownBlocks([(tmp_path / "blob", before.index.blocks)]) as known:
+        assert known
+        again = write_layer([Change(b"a", node.entry, opened)], io.BytesIO(), "gzip", known=known, search=search)
+
+    assert [b"a"] == told
+    assert before.digest == again.digest
 
 
 @given(
