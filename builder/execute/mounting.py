@@ -103,7 +103,7 @@ class _Maker:
         path = directory / script.name
         path.write_bytes(script.body.encode("utf-8", "surrogateescape"))
         path.chmod(0o755)
-        return Mount(SCRIPTS, source=directory, readonly=True)
+        return Mount(SCRIPTS, source=directory, readonly=True, own=True)
 
     def bind(self, wanted: Wanted, inner: Sequence[Wanted]) -> Mount:
         """Give the mount of a directory or file, with mount points for ``inner``; what is written is thrown away."""
@@ -253,7 +253,7 @@ class _Maker:
         path = self._new("secret")
         path.write_bytes(value)
         self._own(path, mount, _SECRET_MODE)
-        return [Mount(wanted.target, source=path, readonly=True, directory=False)]
+        return [Mount(wanted.target, source=path, readonly=True, directory=False, own=True)]
 
     def agent(self, wanted: Wanted, environment: dict[str, str]) -> list[Mount]:
         """Give the mount of an SSH agent's socket and set SSH_AUTH_SOCK; nothing for one that is not given.

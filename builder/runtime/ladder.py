@@ -222,11 +222,11 @@ def _ways(
         yield from _ways_of_runc(isolation, namespace, keeper, scratch, attempts)
     # Real root outside a container would give a step the whole machine: so only where namespaces are refused.
     if isolation == "chroot" or (isolation == "auto" and namespace is None and os.geteuid() == 0):
-        note = "steps are not isolated and have no /proc"
+        note = "steps are not isolated and have no /proc; mounts are copies, and a tmpfs has no size"
         own_ids = "CAP_CHOWN" in own_capabilities()
         yield _Way("chroot", Chroot(keeper), overlay=False, own_ids=own_ids, note=note)
     if isolation in {"auto", "proot"}:
-        note = "steps are not isolated"
+        note = "steps are not isolated; read-only mounts are copies, and a tmpfs has no size"
         try:
             proot = Proot(keeper, scratch, recording=True)
             yield _Way("proot, owners written down", proot, overlay=False, own_ids=False, note=note)

@@ -75,7 +75,7 @@ class Placement:
         source = os.fsencode(mount.source or "")
         if stat.S_ISSOCK(os.stat(source).st_mode):
             raise IsolationError(f"a socket cannot be had at {mount.target} without mounts")
-        _copy(source, host)
+        copy(source, host)
         if not mount.readonly:
             self._undo.append(lambda: _copy_back(host, source))
 
@@ -135,7 +135,12 @@ class Placement:
         self.close()
 
 
-def _copy(source: bytes, target: bytes) -> None:
+def copy(source: bytes, target: bytes) -> None:
+    """Copy a file or directory with all that it is.
+
+    Raises:
+        IsolationError: it cannot be copied.
+    """
     done = subprocess.run([b"cp", b"-a", b"--", source, target], capture_output=True, check=False)
     if done.returncode:
         raise IsolationError(f"cannot copy for a mount: {done.stderr.decode(errors='replace').strip()}")
@@ -149,7 +154,7 @@ def _copy_back(host: bytes, source: bytes) -> None:
         return
     made = source + b".pybuild-new"
     _remove(made)
-    _copy(host, made)
+    copy(host, made)
     old_one = source + b".pybuild-old"
     os.rename(source, old_one)
     os.rename(made, source)

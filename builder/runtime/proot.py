@@ -17,6 +17,7 @@ from builder.runtime import spec
 from builder.runtime.chroot import finish, make_cwd, refuse_isolation, run_attached
 from builder.runtime.keeper import Command, Ended
 from builder.runtime.network import LOOPBACK, machines_resolv_conf
+from builder.runtime.placement import copy
 from builder.runtime.recorder import Recording
 from builder.runtime.runc import NOT_EXECUTABLE, NOT_FOUND, owned
 from builder.runtime.runtime import Exit
@@ -56,7 +57,7 @@ class Proot:
         """What is mounted in a root file system where a process runs."""
 
     def run(self, process: Process, rootfs: Path, output: Callable[[bytes], None]) -> Exit:
-        """Run a process; see :class:`builder.runtime.runtime.Runtime`. Read-only mounts can be written to."""
+        """Run a process; see :class:`builder.runtime.runtime.Runtime`. What is mounted read-only is a copy."""
         refuse_isolation(process, self.name)
         if process.readonly:
             raise IsolationError(f"a root that is only read needs mounts, which {self.name} has not")
@@ -119,6 +120,10 @@ class Proot:
                 source = directory / f"tmpfs{i}"
                 source.mkdir()
                 source.chmod(mount.mode)
+            elif mount.readonly and not mount.own:
+                # What is bound can be written to: so it is not the user's own.
+                copy(os.fsencode(source), os.fsencode(directory / f"copy{i}"))
+                source = directory / f"copy{i}"
             binds.append((str(source), mount.target))
         return [word for source, target in binds for word in ("-b", f"{source}:{target}")]
 

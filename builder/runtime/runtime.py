@@ -52,6 +52,8 @@ class Mount:
     """Permissions of a tmpfs' top directory where the image has no such directory, else it has those of the image."""
     directory: bool = True
     """Whether a bind's source is a directory."""
+    own: bool = False
+    """Whether a bind's source was made for this step alone, so that nobody minds what becomes of it."""
 
     @property
     def is_directory(self) -> bool:

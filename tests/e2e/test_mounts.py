@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -338,3 +339,27 @@ def test_sources_must_be_there(based: Pybuild, write: Write) -> None:
 
     assert 'source "dri" is not in the build context' in error
     assert 'did you mean "dir"?' in error
+
+
+@pytest.mark.parametrize("isolation", ["proot", *(["chroot"] if os.geteuid() == 0 else [])])
+def test_what_is_mounted_read_only_stays_as_it_is_in_every_way(based: Pybuild, write: Write, isolation: str) -> None:
+    """Where nothing can be mounted, a step may write to a copy: never to the context, a cache or what another sees."""
+    need("proot")
+    context = write(
+        "FROM busybox AS other\nRUN mkdir /o && echo o > /o/f\nFROM busybox\n"
+        "RUN --mount=type=cache,target=/cache echo kept > /cache/f\n"
+        "RUN --mount=type=bind,source=d,target=/d --mount=type=bind,source=d/f,target=/f "
+        "--mount=type=cache,target=/cache,ro --mount=type=bind,from=other,source=/o,target=/o "
+        "for each in /d/new /d/f /f /cache/f /o/f; do echo changed > $each; done; true\n"
+        "RUN --mount=type=bind,source=d,target=/d --mount=type=cache,target=/cache,ro "
+        "--mount=type=bind,from=other,source=/o,target=/o cat /d/f /cache/f /o/f && ls /d\n",
+        {"d/f": "mine\n"},
+    )
+
+    log = based("build", "--isolation", isolation, "--progress", "plain", context).err
+
+    assert "mine\n" == (context / "d/f").read_text()
+    assert ["f"] == os.listdir(context / "d")
+    assert ["mine", "kept", "o", "f"] == [
+        line.split()[2] for line in log.splitlines() if re.match(r"#\d+ \d+\.\d+ ", line)
+    ]
