@@ -1,6 +1,6 @@
 """The ways by which a layer of somebody else comes in, each through the command line: none may let it out.
 
-``python -m tests.support.hostileroutes`` sends the whole corpus every way, some 2,000 commands, and prints what got out.
+``python -m tests.support.hostileroutes`` sends the corpus every way, some 2,000 commands, and prints what got out.
 Each way gives ``taken`` or the first line of the error, and fails where the program does.
 """
 
