@@ -8,12 +8,12 @@ goes on from; what broke a reader is in ``--found``. ``--minimise`` writes the s
 from __future__ import annotations
 
 import argparse
-import os
+import base64
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
+from hashlib import sha1
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SEEDS = Path(__file__).parents[1] / "data" / "fuzz"
-"""A folder for each target: small inputs that reach most of it."""
+"""A file for each target, with small inputs that reach most of it: in each line one, in base64."""
 _TIMEOUT = 120
 """Seconds after which an input counts as endless, on a machine however busy."""
 _MEMORY = 2048
 """MiB that a target may have."""
-_KEPT = 9_000
+_KEPT = 6_000
 """Bytes that the suite replays of each target."""
 
 
@@ -70,22 +70,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def fuzz(name: str, corpus: Path, found: Path, *, runs: int, seconds: int) -> Outcome:
     """Fuzz one target until it breaks, or until it had its inputs or its time; 0 is no limit."""
-    corpus.mkdir(parents=True, exist_ok=True)
-    seeds = SEEDS / name
+    put_seeds(name, corpus)
     log = found / f"{name}.log"
     with tempfile.NamedTemporaryFile("w", suffix=".dict") as words, log.open("wb") as output:
         words.write("".join(f'"{_escaped(word)}"\n' for word in TARGETS[name].words))
         words.flush()
         command = [
-            *(
-                sys.executable,
-                "-m",
-                "tests.fuzz.child",
-                "",
-                name,
-                str(corpus),
-                *([str(seeds)] if seeds.is_dir() else []),
-            ),
+            *(sys.executable, "-m", "tests.fuzz.child", "", name, str(corpus)),
             *(f"-dict={words.name}", f"-max_len={TARGETS[name].size}", f"-artifact_prefix={found}/{name}-"),
             *(f"-runs={runs or -1}", f"-max_total_time={seconds}", f"-timeout={_TIMEOUT}", f"-rss_limit_mb={_MEMORY}"),
             *("-print_final_stats=1", "-close_fd_mask=0"),
@@ -108,26 +99,41 @@ def _outcome(name: str, text: str, *, failed: bool) -> Outcome:
     )
 
 
+def seeds(name: str) -> list[bytes]:
+    """Give the inputs that are kept of a target."""
+    path = SEEDS / f"{name}.txt"
+    return [base64.b64decode(line) for line in path.read_bytes().split()] if path.exists() else []
+
+
+def put_seeds(name: str, corpus: Path) -> None:
+    """Write a target's seeds into a corpus."""
+    corpus.mkdir(parents=True, exist_ok=True)
+    for content in seeds(name):
+        (corpus / sha1(content).hexdigest()).write_bytes(content)  # as libFuzzer names them
+
+
 def _minimise(name: str, corpus: Path) -> None:
     """Replace a target's seeds by the smallest of those inputs, of its seeds and its corpus, that reach as much."""
-    seeds = SEEDS / name
-    seeds.mkdir(parents=True, exist_ok=True)
-    corpus.mkdir(parents=True, exist_ok=True)
+    put_seeds(name, corpus)
     with tempfile.TemporaryDirectory(prefix="fuzz-merge-") as scratch:
         merged, again = Path(scratch, "merged"), Path(scratch, "again")
         merged.mkdir()
         again.write_text(f'#!/bin/sh\nexec {sys.executable} -m tests.fuzz.child "$0" {name} "$@"\n')
         again.chmod(0o755)
-        options = ("-merge=1", f"-max_len={TARGETS[name].size // 2}", str(merged), str(seeds), str(corpus))
+        options = ("-merge=1", f"-max_len={TARGETS[name].size // 2}", str(merged), str(corpus))
         subprocess.run([str(again), *options], check=True, capture_output=True)
-        shutil.rmtree(seeds)
-        seeds.mkdir()
-        left = _KEPT
-        for path in sorted(merged.iterdir(), key=lambda each: (each.stat().st_size, each.name)):
-            left -= path.stat().st_size
-            if left >= 0:
-                shutil.copyfile(path, seeds / path.name[:16])
-    print(f"{name:<12} {len(os.listdir(seeds)):>10} files", flush=True)
+        keep(name, [path.read_bytes() for path in merged.iterdir()])
+
+
+def keep(name: str, inputs: Sequence[bytes]) -> None:
+    """Write the smallest of some inputs as a target's seeds, as many as there is room for."""
+    kept: list[bytes] = []
+    for content in sorted(inputs, key=lambda each: (len(each), each)):
+        if sum(map(len, kept)) + len(content) <= _KEPT:
+            kept.append(content)
+    SEEDS.mkdir(exist_ok=True)
+    (SEEDS / f"{name}.txt").write_bytes(b"".join(base64.b64encode(each) + b"\n" for each in kept if each))
+    print(f"{name:<12} {len(kept):>10} inputs", flush=True)
 
 
 def _escaped(word: str) -> str:
