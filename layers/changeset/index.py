@@ -189,6 +189,8 @@ def _blocks(head: dict[str, Any]) -> tuple[Block, ...]:
     starts = head.get("blocks", ())
     if len(pairs) != len(starts):
         pairs = [(b"", b"")] * len(starts)
+    if not all(isinstance(each, int) for start in starts for each in start):
+        raise ValueError("its blocks begin nowhere")
     return tuple(Block(start, packed, *pair) for (start, packed), pair in zip(starts, pairs, strict=True))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 from hashlib import sha256
 from typing import TYPE_CHECKING, Self
@@ -58,9 +59,12 @@ class _Source:
 
     def __init__(self, path: Path, blocks: Sequence[Block]) -> None:
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._ends = [block.packed for block in blocks[1:]] + [os.fstat(self._file).st_size]
+        starts = [block.packed for block in blocks]
+        self._ends = [*starts[1:], os.fstat(self._file).st_size]
         self._blocks = blocks
-        self._numbers = {block.key: number for number, block in enumerate(blocks) if block.key}
+        # an index may be damaged, and what it says must not become a length to read
+        in_order = starts[:1] == [0] and all(map(operator.le, starts, self._ends))
+        self._numbers = {block.key: number for number, block in enumerate(blocks) if block.key and in_order}
         self._hash = sha256()
         self._position = 0
         self.left = bool(self._numbers)

@@ -21,7 +21,7 @@ from layers.changeset.index import dump_index, index_layer, load_index, read_blo
 from layers.changeset.known import KnownBlocks
 from layers.changeset.write import write_layer
 from layers.compression import open_reader
-from layers.errors import ChangesetError
+from layers.errors import ChangesetError, InvalidError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -204,6 +204,30 @@ def test_a_blob_that_is_gone_gives_nothing(layers: Layers) -> None:
     assert 50 == len(layers.opened)
 
 
+@pytest.mark.parametrize("start", [-1, 1 << 60, 5])
+def test_blocks_that_begin_nowhere_are_not_known(tmp_path: Path, start: int) -> None:
+    """The index that says so is damaged."""
+    blob = tmp_path / "blob"
+    with blob.open("wb") as sink:
+        made = write_layer(Layers(tmp_path)._changes(small_files(), ()), sink, "gzip").index.blocks
+    blocks = [*made]
+    blocks[0 if start == 5 else 2] = blocks[2]._replace(packed=start)
+    with KnownBlocks([(blob, blocks), (blob, ()), (tmp_path, made)]) as known:
+        assert not known
+        assert known.take(made[0].key) is None
+
+
+@pytest.mark.parametrize("damage", [b'"blocks":[["0",0]', b'"blocks":[[0]', b'"blocks":7,"was":[[0,0]'])
+def test_damaged_blocks_make_a_damaged_index(layers: Layers, damage: bytes) -> None:
+    kept = dump_index(layers.write({b"a": b"a"}).index)
+    broken = kept.replace(b'"blocks":[[0,0]', damage)
+
+    assert broken != kept
+    for read in (load_index, lambda data: read_blocks(io.BytesIO(data))):
+        with pytest.raises(InvalidError, match="the layer index is damaged"):
+            read(broken)
+
+
 def test_blocks_of_another_level_or_compression_are_not_taken(layers: Layers) -> None:
     layers.write(small_files(50), "gzip")
     layers.write(small_files(50), "gzip", level=1)
@@ -238,13 +262,15 @@ def test_a_file_that_is_not_what_its_digest_says_is_taken_as_it_is(tmp_path: Pat
 
 
 def test_a_large_file_is_not_half_an_old_one(tmp_path: Path) -> None:
-    """The blob breaks off in the middle of a file that has changed since its stat was looked up."""
+    """The blob is damaged in the middle of a file that has changed since its stat was looked up."""
     old = random.Random(1).randbytes(4 * MIB)
     entry = Entry(b"a", "file", 0o644, size=len(old), digest=sha256(old).digest())
     blob = tmp_path / "blob"
     with blob.open("wb") as sink:
         before = write_layer([Change(b"a", entry, lambda: io.BytesIO(old))], sink, "gzip")
-    os.truncate(blob, 2 * MIB + MIB // 2)
+    content = bytearray(blob.read_bytes())
+    content[2 * MIB + MIB // 2] ^= 0xFF
+    blob.write_bytes(content)
     change = Change(b"a", entry, Lasting(lambda: io.BytesIO(old[:-1] + b"?")))
 
     with (
