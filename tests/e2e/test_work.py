@@ -69,6 +69,18 @@ def test_a_build_in_which_nothing_changed_reads_no_file_and_writes_little(based:
     assert 0 == work.forks
 
 
+def test_files_named_one_by_one_are_not_read_where_nothing_changed(based: Pybuild, write: Write) -> None:
+    """``COPY app.jar`` looks at the file as ``COPY .`` does."""
+    context, names = tree(
+        write, "FROM busybox\nCOPY src/d0/work-000.txt /a\nCOPY src/d1/*.txt src/d2/work-040.txt /b/\n"
+    )
+    based("build", "-q", "-t", "app", context)
+
+    work = count(based, "build", "-q", "-t", "app", context)
+
+    assert 0 == work.opened_of(names)
+
+
 def test_one_changed_file_is_read_with_its_neighbours_alone(based: Pybuild, write: Write) -> None:
     """The other blocks of the layer are copied, and their files not opened: once for the key, once for the layer."""
     context, names = tree(write)
@@ -168,6 +180,7 @@ def test_an_ignored_directory_costs_nothing(based: Pybuild, write: Write) -> Non
     """However much is in it: it is not even listed, where no exception can lie in it."""
     ignored = {f"node_modules/{i}/work-{i:03}.txt": "x" for i in range(300)}
     context = write("FROM busybox\nCOPY . /src/\n", {"a": "a", ".dockerignore": "node_modules\n!README.md\n"})
+    based("build", "-q", context)
     without = count(based, "build", "-q", context)
     for name, content in ignored.items():
         (context / name).parent.mkdir(parents=True)
@@ -205,6 +218,18 @@ def test_each_further_step_costs_the_same(based: Pybuild, write: Write, step: st
     # One more for each layer that a step's root has more: the kernel is told of it.
     assert ten.opened.total() - six.opened.total() <= six.opened.total() - two.opened.total() + 4 * 4 + 4
     assert two.forks == ten.forks
+
+
+def test_an_image_of_127_layers_is_built_and_run(based: Pybuild, write: Write) -> None:
+    """As many as overlay file systems and other engines take."""
+    copies = "".join(f"COPY a /copies/{i}\n" for i in range(124))
+    context = write(f'FROM busybox\n{copies}RUN test "$(ls /copies | wc -l)" = 124 && echo here > /here\n', {"a": "a"})
+
+    based("build", "-q", "-t", "deep", context)
+    based("build", "-q", "-t", "again", context)
+
+    assert 127 == len(layers_of(based, "deep"))
+    assert layers_of(based, "again") == layers_of(based, "deep")
 
 
 def test_commands_import_what_they_need(based: Pybuild, write: Write) -> None:
