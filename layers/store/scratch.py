@@ -46,12 +46,24 @@ def _locked(parent: Path, prefix: str) -> tuple[Path, int]:
     """Make a directory and give it with the descriptor that holds its lock."""
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        with contextlib.suppress(FileNotFoundError):
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            if path.exists():  # before it was locked somebody may have taken it for abandoned
-                return path, descriptor
-            os.close(descriptor)
+        try:
+            with contextlib.suppress(FileNotFoundError):  # before it was locked somebody took it for abandoned
+                return path, _lock(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                path.rmdir()
+            raise
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        path.stat()  # it is there still
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def abandoned(parent: Path, prefix: str = SCRATCH) -> Iterator[Path]:
