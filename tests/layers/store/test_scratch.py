@@ -39,7 +39,8 @@ def test_what_a_killed_process_left_goes_with_the_next_one(tmp_path: Path) -> No
 def test_one_that_was_taken_for_abandoned_before_it_was_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flock, taken = fcntl.flock, []
+    flock = fcntl.flock
+    taken: list[Path] = []
 
     def late(descriptor: int, kind: int) -> None:
         if not taken:
