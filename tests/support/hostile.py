@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -411,7 +412,7 @@ class Outside:
                 elif item.is_file(follow_symlinks=False):
                     if os.path.samestat(item.stat(follow_symlinks=False), canary):
                         return True
-                    with open(item.path, "rb") as file:
+                    with contextlib.suppress(PermissionError), open(item.path, "rb") as file:
                         if CANARY in file.read():
                             return True
         return False
@@ -419,6 +420,8 @@ class Outside:
 
 def _listed(directory: bytes) -> list[os.DirEntry[bytes]]:
     """List a directory; one that lies too deep to be reached by its path holds nothing that could be reached."""
+    with contextlib.suppress(OSError):
+        os.chmod(directory, 0o700)  # a layer may lock out all but root
     try:
         with os.scandir(directory) as found:
             return list(found)

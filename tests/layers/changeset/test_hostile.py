@@ -45,6 +45,9 @@ def onto_a_root(tars: Sequence[bytes], top: Path) -> dict[bytes, str]:
         apply(io.BytesIO(tar), root, same_owner=IS_ROOT, skipped=lambda _entry, _error: None)
     found: dict[bytes, str] = {}
     for directory, directories, files in os.walk(os.fsencode(root)):
+        for name in directories:
+            if not os.path.islink(os.path.join(directory, name)):
+                os.chmod(os.path.join(directory, name), 0o700)  # a layer may lock out all but root
         for name in directories + files:
             path = os.path.join(directory, name)
             found[os.path.relpath(path, os.fsencode(root))] = kind_of(os.lstat(path).st_mode) or ""
@@ -76,6 +79,13 @@ def as_a_tree(tars: Sequence[bytes], _top: Path) -> dict[bytes, str]:
     return {entry.path: entry.kind for entry in tree.walk()}
 
 
+def _without_devices(found: dict[bytes, str] | None) -> dict[bytes, str] | None:
+    """Leave out what only root can make, where somebody else runs this."""
+    if found is None or IS_ROOT:
+        return found
+    return {path: kind for path, kind in found.items() if kind not in {"character", "block"}}
+
+
 def _outcome(way: Callable[[Sequence[bytes], Path], T], case: Hostile, outside: Outside) -> T | None:
     """Give what a way makes of an attack; None where it refuses, in one line of words."""
     found, said = None, "nothing to be said"
@@ -98,9 +108,7 @@ def test_nothing_gets_out_and_a_tree_shows_what_a_disk_gets(case: Hostile, outsi
     if case.name in ONLY_A_DISK_MINDS:
         assert (True, None) == (tree is not None, root)
         return
-    if tree is not None and not IS_ROOT:  # whose devices nobody else can make
-        tree = {path: kind for path, kind in tree.items() if kind not in {"character", "block"}}
-    assert tree == root
+    assert _without_devices(tree) == _without_devices(root)
 
 
 @pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.name.replace(" ", "-").replace("/", "|"))
