@@ -154,6 +154,8 @@ def read_layout(directory: Path) -> list[Archived]:
     """
     if not (directory / "oci-layout").is_file():
         raise NotFoundError(f"{directory} is no OCI image layout: it has no file oci-layout")
+    if not (directory / "index.json").is_file():  # a pipe would never end
+        raise NotFoundError(f"{directory} is no OCI image layout: it has no file index.json")
     try:
         index = _read_file(directory / "index.json")
     except OSError as error:

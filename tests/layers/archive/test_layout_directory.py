@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,7 @@ def test_an_index_that_is_none_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_layout_without_an_index_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "oci-layout").write_text("{}")
 
-    with pytest.raises(NotFoundError, match=r"cannot read .*index\.json"):
+    with pytest.raises(NotFoundError, match=r"it has no file index"):
         oci.read_layout(tmp_path)
 
 
@@ -117,3 +118,12 @@ def test_what_another_tool_wrote_beside_it_stays(tmp_path: Path) -> None:
 
     assert {"k": "v"} == json.loads((tmp_path / "index.json").read_text())["annotations"]
     assert 2 == len(oci.read_layout(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["index.json", "oci-layout"])
+def test_a_pipe_in_a_files_place_is_not_waited_for(tmp_path: Path, name: str) -> None:
+    oci.write_layout([(image(layer()), [])], tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(NotFoundError, match=f"it has no file {name}"):
+        oci.read_layout(tmp_path)
