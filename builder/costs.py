@@ -62,8 +62,10 @@ class Costs:
         try:
             while True:
                 start = time.monotonic()
-                item = next(making, None)
-                seconds += time.monotonic() - start
+                try:
+                    item = next(making, None)
+                finally:
+                    seconds += time.monotonic() - start
                 if item is None:
                     return
                 yield item
