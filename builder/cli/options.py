@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+
+from layers.frozen import frozen
 
 _Several = list[str] | None
 
@@ -113,7 +114,7 @@ Format = Annotated[str, typer.Option("--format", metavar="FORMAT", help="How --c
 Root = Annotated[str, typer.Option("--root", metavar="DIR", help="The store; default: PYBUILD_ROOT, or in your home.")]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """What one command line asked for; the fields are the options' names."""
 

@@ -6,10 +6,11 @@ on every rung of the ladder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from builder.runtime.cgroups import UNLIMITED, Resources
+from layers.frozen import frozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,7 +23,7 @@ Network = Literal["default", "none", "host"]
 Security = Literal["sandbox", "insecure"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ResolvedUser:
     """A user as numbers, in the image's ids."""
 
@@ -34,7 +35,7 @@ class ResolvedUser:
     """What HOME is where the process has none."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Mount:
     """Something of the host that a process sees at ``target``.
 
@@ -68,7 +69,7 @@ class Mount:
         return 0o755 if self.directory else 0o644
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     """One resource limit of ``--ulimit``: ``nofile``, ``nproc`` ...; -1 means without limit."""
 
@@ -77,7 +78,7 @@ class Limit:
     hard: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Process:
     """One command in a root file system."""
 
@@ -112,7 +113,7 @@ class Process:
         return self.terminal is not None or (self.attached is not None and self.attached.streams is None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exit:
     """How a process ended."""
 
