@@ -49,7 +49,10 @@ class OwnNetwork:
         self._log = scratch / "network.log"
         self._keeper = keeper
         self._ready = threading.Event()
-        self._works = False
+        self._lock = threading.Lock()
+        self._works = self._used = False
+        self.lost = False
+        """Whether it has ended before its steps: they would wait for ever for what comes from outside."""
         self.path.touch()
         _make_namespace(str(self.path))
         # What it says is nobody's output; one byte says that it is ready.
@@ -66,20 +69,36 @@ class OwnNetwork:
             self._works = True
             self._ready.set()
 
-        with contextlib.suppress(CancelledError, IsolationError):  # it ends with the build
-            self._keeper.run(command, started)
+        try:
+            with contextlib.suppress(IsolationError):
+                self._keeper.run(command, started)
+            with self._lock:
+                self._works = False
+                self.lost = self._used
+        except CancelledError:  # it ends with the build
+            pass
         self._ready.set()
+        if self.lost:
+            self._keeper.close()
 
     def answer(self) -> str:
         """Wait until it works, and give the empty text; or else why it does not."""
         if not self._ready.wait(_SECONDS):
             return f"it is not ready after {_SECONDS} seconds"
-        if self._works:
-            return ""
+        with self._lock:
+            self._used = self._works
+            if self._used:
+                return ""
         with contextlib.suppress(OSError):
             lines = self._log.read_text(errors="replace").splitlines()
             return lines[0] if lines else "it ended at once"
         return "it ended at once"
+
+    def check(self) -> None:
+        """Raise IsolationError where it is lost, and every step was ended for that."""
+        if self.lost:
+            hint = "--network host does without it"
+            raise IsolationError("slirp4netns has ended, and with it the network of the steps", hint=hint)
 
     def close(self) -> None:
         """Let it go, after the keeper was closed."""

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builder.errors import IsolationError
+from builder.errors import CancelledError, IsolationError
 from builder.runtime import network, spec, syscalls
 from builder.runtime.cgroups import TOP, parent_of
 from builder.runtime.keeper import Command
@@ -133,7 +133,12 @@ class Runc:
                 verb = command.arguments.index("--pid-file")
                 words = (*command.arguments[:verb], "--console-socket", ConsoleSocket.name, *command.arguments[verb:])
                 command = replace(command, arguments=words, cwd=str(directory))
-            ended = self._keeper.run(command, output, attached)
+            try:
+                ended = self._keeper.run(command, output, attached)
+            except CancelledError:
+                if self.network is not None:
+                    self.network.check()
+                raise
         seconds = time.monotonic() - start
         if ended.error:
             raise IsolationError(f"{self._program} cannot be executed: {os.strerror(ended.error)}")

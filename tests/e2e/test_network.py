@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from builder.runtime.network import resolv_conf
 from tests.support import bases, confined
-from tests.support.programs import need, processes, until
+from tests.support.programs import PATH, need, processes, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,6 +130,58 @@ def test_a_build_that_is_killed_leaves_no_network(user: Confined) -> None:
     process.wait(60)
     # What lies in tmp/ is the next build's to remove.
     until(lambda: not [each for each in user.left() if f"{user.store}/tmp/" not in each], 60)
+
+
+BROKEN = {
+    "exit 1": "it ended at once",
+    "echo cannot start >&2; exit 1": "cannot start",
+    "sleep 1000": "it is not ready after 10 seconds",
+}
+"""What may stand in the place of slirp4netns, and what the log says of it."""
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("script", BROKEN)
+def test_with_a_slirp4netns_that_does_not_work_the_network_is_the_machines(user: Confined, script: str) -> None:
+    """Also with one that never says a word."""
+    program = user.home / "bin/slirp4netns"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    broken = replace(user, variables={"PATH": f"{program.parent}:{PATH}"})
+
+    log = built(broken, "RUN ! grep tap0 /proc/net/dev\n")
+
+    assert f"the network is the machine's, as slirp4netns says: {BROKEN[script]}" in log
+    assert [] == broken.left()
+
+
+def slirp4netns_of(pybuild: Confined) -> int:
+    """Give the id of the process behind a build's network."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended
+            if f"--netns-type=path\0{pybuild.store}".encode() in path.read_bytes():
+                found.append(int(path.parent.name))
+    (process,) = found
+    return process
+
+
+@pytest.mark.root
+def test_a_build_ends_when_slirp4netns_does(user: Confined) -> None:
+    """A step that waits for an answer from outside would wait for ever."""
+    context = user.store.parent / "context"
+    (context / "Dockerfile").write_text("FROM busybox\nRUN echo begun; sleep 1000\n")
+    log = user.home / "log"
+    process = user.start("build", "--progress", "plain", context, output=log)
+    until(lambda: " begun\n" in log.read_text())
+
+    os.kill(slirp4netns_of(user), signal.SIGKILL)
+
+    assert 1 == process.wait(60)
+    assert "slirp4netns has ended, and with it the network of the steps" in log.read_text()
+    assert "--network host" in log.read_text()
+    assert [] == user.left()
 
 
 def test_root_and_who_asks_for_the_host_have_the_machines(based: Pybuild, write: Write) -> None:
