@@ -9,6 +9,7 @@ import os
 import stat
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BytesIO
 from typing import IO, TYPE_CHECKING, NamedTuple, cast
 
 from layers.archive.container import TarWriter
@@ -154,7 +155,7 @@ def read_layout(directory: Path) -> list[Archived]:
     """
     if not (directory / "oci-layout").is_file():
         raise NotFoundError(f"{directory} is no OCI image layout: it has no file oci-layout")
-    if not (directory / "index.json").is_file():  # a pipe would never end
+    if not (directory / "index.json").is_file():
         raise NotFoundError(f"{directory} is no OCI image layout: it has no file index.json")
     try:
         index = _read_file(directory / "index.json")
@@ -164,8 +165,25 @@ def read_layout(directory: Path) -> list[Archived]:
 
 
 def _read_file(path: Path) -> bytes:
+    """Read a document, and of one that is too large no more than shows it.
+
+    No more is read than its size either: a pipe would never end, and nor would some files of /proc, which have none.
+    """
+    size = _size(path)
     with path.open("rb") as file:
-        return file.read(MAX_DOCUMENT + 1)
+        return file.read(min(size, MAX_DOCUMENT + 1))
+
+
+def _size(path: Path) -> int:
+    """Give the size of a file, or of what a link leads to.
+
+    Raises:
+        NotFoundError: it is a pipe, a device or a directory.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise NotFoundError(f"{path} is no file")
+    return status.st_size
 
 
 class DirectoryContent:
@@ -178,13 +196,11 @@ class DirectoryContent:
         """Open a blob, as :meth:`layers.image.Content.open` does."""
         path = self._directory / blob_path(digest)
         try:
-            status = path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise NotFoundError(f"{path} is no file")
-            file = path.open("rb", buffering=0)
+            actual = _size(path)
+            file = path.open("rb", buffering=0) if actual else BytesIO()  # see _read_file
         except OSError as error:
             raise NotFoundError(f"cannot read blob {path}: {error.strerror}") from None
-        if size is not None and size != status.st_size:
+        if size is not None and size != actual:
             file.close()
-            raise VerificationError(f"blob {path} has another size", expected=size, actual=status.st_size)
-        return VerifyingReader(cast("BinaryIO", file), digest, status.st_size, what=f"blob in {self._directory}")
+            raise VerificationError(f"blob {path} has another size", expected=size, actual=actual)
+        return VerifyingReader(cast("BinaryIO", file), digest, actual, what=f"blob in {self._directory}")
