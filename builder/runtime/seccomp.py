@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _ENOSYS = 38
-_AF_VSOCK = 40
+_SOCKETS = (("SCMP_CMP_LT", 38), ("SCMP_CMP_EQ", 39), ("SCMP_CMP_GT", 40))
+"""All families but two: AF_ALG, the kernel's own cryptography, and AF_VSOCK, which leads to the machine's host."""
 _NAMESPACE_FLAGS = 0x7E020000
 """All ``CLONE_NEW...`` flags."""
 _PERSONALITIES = (0x0, 0x8, 0x20000, 0x20008, 0xFFFFFFFF)
@@ -36,19 +37,19 @@ _MEMORY = """
     remap_file_pages
 """
 _PROCESSES = """
-    alarm arch_prctl capget capset execve execveat exit exit_group fork get_robust_list get_thread_area getcpu getegid
-    getegid32 geteuid geteuid32 getgid getgid32 getgroups getgroups32 getitimer getpgid getpgrp getpid getppid
-    getpriority getresgid getresgid32 getresuid getresuid32 getrlimit getrusage getsid gettid getuid getuid32
-    ioprio_get ioprio_set kill landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_open
-    pidfd_send_signal prctl prlimit64 process_vm_readv process_vm_writev ptrace restart_syscall rseq rt_sigaction
-    rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait rt_sigtimedwait_time64
-    rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity sched_getattr sched_getparam
-    sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64 sched_setaffinity sched_setattr
-    sched_setparam sched_setscheduler sched_yield seccomp set_robust_list set_thread_area set_tid_address setfsgid
-    setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32 setitimer setpgid setpriority setregid
-    setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32 setrlimit setsid setuid setuid32
-    sigaltstack signalfd signalfd4 sigprocmask sigreturn sysinfo tgkill times tkill ugetrlimit uname uretprobe vfork
-    wait4 waitid waitpid
+    alarm capget capset execve execveat exit exit_group fork get_robust_list get_thread_area getcpu getegid getegid32
+    geteuid geteuid32 getgid getgid32 getgroups getgroups32 getitimer getpgid getpgrp getpid getppid getpriority
+    getresgid getresgid32 getresuid getresuid32 getrlimit getrusage getsid gettid getuid getuid32 ioprio_get
+    ioprio_set kill landlock_add_rule landlock_create_ruleset landlock_restrict_self pause pidfd_open
+    pidfd_send_signal prctl prlimit64 process_vm_readv process_vm_writev ptrace restart_syscall riscv_hwprobe rseq
+    rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait
+    rt_sigtimedwait_time64 rt_tgsigqueueinfo sched_get_priority_max sched_get_priority_min sched_getaffinity
+    sched_getattr sched_getparam sched_getscheduler sched_rr_get_interval sched_rr_get_interval_time64
+    sched_setaffinity sched_setattr sched_setparam sched_setscheduler sched_yield seccomp set_robust_list
+    set_thread_area set_tid_address setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups setgroups32
+    setitimer setpgid setpriority setregid setregid32 setresgid setresgid32 setresuid setresuid32 setreuid setreuid32
+    setrlimit setsid setuid setuid32 sigaltstack signalfd signalfd4 sigprocmask sigreturn sysinfo tgkill times tkill
+    ugetrlimit uname uretprobe vfork wait4 waitid waitpid
 """
 _WAITING = """
     adjtimex clock_adjtime clock_adjtime64 clock_getres clock_getres_time64 clock_gettime clock_gettime64
@@ -65,17 +66,22 @@ _TALKING = """
     pipe2 recv recvfrom recvmmsg recvmmsg_time64 recvmsg semctl semget semop semtimedop semtimedop_time64 send
     sendmmsg sendmsg sendto setsockopt shmat shmctl shmdt shmget shutdown socketcall socketpair
 """
-_OF_ONE_ARCHITECTURE = """
-    arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush modify_ldt riscv_flush_icache riscv_hwprobe
-    s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr set_tls swapcontext sync_file_range2
-"""
+_BY_MACHINE = {
+    "x86_64": "arch_prctl modify_ldt",
+    "aarch64": "arm_fadvise64_64 arm_sync_file_range breakpoint cacheflush set_tls sync_file_range2",
+    "ppc64le": "swapcontext sync_file_range2",
+    "riscv64": "riscv_flush_icache",
+    "s390x": "s390_pci_mmio_read s390_pci_mmio_write s390_runtime_instr",
+}
 _BY_CAPABILITY = {
     "CAP_BPF": "bpf",
     "CAP_DAC_READ_SEARCH": "open_by_handle_at",
     "CAP_PERFMON": "perf_event_open",
-    "CAP_SYS_ADMIN": """bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr
-        move_mount open_tree perf_event_open quotactl quotactl_fd setdomainname sethostname setns syslog umount umount2
-        unshare""",
+    "CAP_SYS_ADMIN": """
+        bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie lsm_get_self_attr
+        lsm_list_modules lsm_set_self_attr mount mount_setattr move_mount open_tree perf_event_open quotactl
+        quotactl_fd setdomainname sethostname setns syslog umount umount2 unshare
+    """,
     "CAP_SYS_BOOT": "reboot",
     "CAP_SYS_CHROOT": "chroot",
     "CAP_SYS_MODULE": "delete_module finit_module init_module",
@@ -119,11 +125,11 @@ def profile(
     calls of chown are sent there.
     """
     machine = machine or platform.machine()
-    families = (_FILES, _MEMORY, _PROCESSES, _WAITING, _TALKING, _OF_ONE_ARCHITECTURE)
+    families = (_FILES, _MEMORY, _PROCESSES, _WAITING, _TALKING, _BY_MACHINE.get(machine, ""))
     names = [name for family in families for name in family.split()]
     for capability in sorted(capabilities):
         names += _BY_CAPABILITY.get(capability, "").split()
-    rules = [_rule(["socket"], args=[_argument(0, "SCMP_CMP_NE", _AF_VSOCK)])]
+    rules = [_rule(["socket"], args=[_argument(0, operator, family)]) for operator, family in _SOCKETS]
     rules += [_rule(["personality"], args=[_argument(0, "SCMP_CMP_EQ", value)]) for value in _PERSONALITIES]
     if "CAP_SYS_ADMIN" not in capabilities:
         flags = 1 if machine == "s390x" else 0

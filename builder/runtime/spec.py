@@ -5,6 +5,7 @@ Spec: runtime-spec/config.md and config-linux.md. The defaults (capabilities, ma
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,12 @@ def process_of(process: Process, sandbox: Sandbox, capabilities: list[str]) -> d
     }
 
 
+@functools.cache
+def _thermal_paths() -> list[str]:
+    """Give what tells, processor by processor, how much others work."""
+    return sorted(map(str, Path("/sys/devices/system/cpu").glob("cpu[0-9]*/thermal_throttle")))
+
+
 def _limit(limit: Limit) -> dict[str, Any]:
     values = {"soft": limit.soft, "hard": limit.hard}
     return {
@@ -211,7 +218,7 @@ def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], group: s
     if group and sandbox.initial:  # in a user namespace no device can be opened anyway
         linux["resources"]["devices"] = [{"allow": insecure, "access": "rwm"}]
     if not insecure:
-        linux |= {"maskedPaths": list(_MASKED), "readonlyPaths": list(_READONLY)}
+        linux |= {"maskedPaths": [*_MASKED, *_thermal_paths()], "readonlyPaths": list(_READONLY)}
     if not insecure or sandbox.single:
         linux["seccomp"] = seccomp.profile(capabilities, pretend_ownership=sandbox.single, listener=listener)
     return linux
