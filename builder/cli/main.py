@@ -60,23 +60,32 @@ def _guarded(arguments: list[str]) -> int:
 
 
 def _take_bounds() -> None:
-    """Take over how much may come out of compressed content, where the environment says it.
+    """Take over how much may come out of compressed content, and be in a tar, where the environment says it.
 
     Raises:
         BuildError: it is no number.
     """
-    size, ratio = (os.environ.get(f"PYBUILD_MAX_{name}") for name in ("UNPACKED", "RATIO"))
-    if not size and not ratio:
+    names = ("UNPACKED", "RATIO", "ENTRIES", "NAMES")
+    size, ratio, entries, text = (os.environ.get(f"PYBUILD_MAX_{name}", "") for name in names)
+    if not (size or ratio or entries or text):
         return
     from builder.cli.inputs import size as read_size  # noqa: PLC0415 - most have nothing to say
-    from builder.errors import BuildError  # noqa: PLC0415 - likewise
+    from layers.changeset import tar  # noqa: PLC0415 - likewise
     from layers.compression import Bounds  # noqa: PLC0415 - likewise
 
-    Bounds.size = read_size(size or "", "PYBUILD_MAX_UNPACKED") or Bounds.size
-    if ratio and not (ratio.isascii() and ratio.isdigit() and int(ratio[:10])):
-        raise BuildError(f"invalid PYBUILD_MAX_RATIO {ratio!r}", hint="write a whole number")
-    if ratio:
-        Bounds.ratio = int(ratio[:10])
+    Bounds.size = read_size(size, "PYBUILD_MAX_UNPACKED") or Bounds.size
+    Bounds.ratio = _count(ratio, "PYBUILD_MAX_RATIO") or Bounds.ratio
+    tar.Bounds.entries = _count(entries, "PYBUILD_MAX_ENTRIES") or tar.Bounds.entries
+    tar.Bounds.text = read_size(text, "PYBUILD_MAX_NAMES") or tar.Bounds.text
+
+
+def _count(text: str, variable: str) -> int:
+    """Read a number of what the environment says; an empty text is 0."""
+    if text and not (text.isascii() and text.isdigit() and int(text[:10])):
+        from builder.errors import BuildError  # noqa: PLC0415 - most are right
+
+        raise BuildError(f"invalid {variable} {text!r}", hint="write a whole number")
+    return int(text[:10] or 0)
 
 
 def _say(error: BuildError | LayersError) -> None:

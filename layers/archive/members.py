@@ -122,8 +122,9 @@ class Members:
         end = os.fstat(self._file.fileno()).st_size
         places: dict[str, Place] = {}
         blocks = _Blocks(self._file)
-        headers = tar.Headers(blocks, tar.Limits(entries=_MAX_MEMBERS))
+        headers, count = tar.Headers(blocks, tar.DEFAULT_LIMITS), 0
         while (entry := headers.next()) is not None:
+            count += 1
             name = os.fsdecode(entry.path)
             if name in places or name in self._links:
                 raise InvalidError(f"{self.name} has two files {name[:300]!r}")
@@ -136,7 +137,7 @@ class Members:
             elif entry.kind == "symlink":
                 target = posixpath.join(posixpath.dirname(name), os.fsdecode(entry.linkname))
                 self._links[name] = posixpath.normpath(target)
-            if len(places) + len(self._links) > _MAX_MEMBERS:
+            if count > _MAX_MEMBERS:
                 raise LimitError(f"{self.name} has more than {_MAX_MEMBERS} files")
         return places
 

@@ -41,17 +41,33 @@ _SPARSE = b"GNU.sparse."
 _NO_SPARSE = "make it without --sparse; compression takes care of the holes"
 _NO_XATTRS: dict[str, bytes] = {}
 _XATTR_MAX = 64 * 1024
+_ATTRIBUTE = 200
+"""Bytes in memory of an attribute's place and a usual name."""
+_GLOBALS = 1000
+"""Each entry that follows is held against all of these."""
 _NO_ID = 0xFFFFFFFF
 _DIGITS = 20
 _FAR = 1 << 60
 """More seconds, and more bytes, than any file system knows."""
 
 
+class Bounds:
+    """How much of a tar is kept in memory where a caller says nothing else: of this process, for all threads.
+
+    An entry takes 300 bytes and its text. Two million of them are forty times a large system.
+    """
+
+    entries = 2_000_000
+    text = 256 << 20
+    """Bytes of all names, links' targets and attributes that do not fit into a header of 512 bytes."""
+
+
 @frozen
 class Limits:
-    """What a tar from outside may ask for."""
+    """What a tar from outside may ask for; None is as much as ``Bounds`` allow."""
 
-    entries: int = 2_000_000
+    entries: int | None = None
+    text: int | None = None
     name: int = 4096
     """Bytes of a path or a link's target: no kernel opens a longer one."""
     extension: int = 1024 * 1024
@@ -151,11 +167,11 @@ def read(stream: Reader, limits: Limits = DEFAULT_LIMITS) -> Iterator[tuple[Entr
     """
     member = Member(stream)
     headers = Headers(member, limits)
-    count = 0
+    count, most = 0, Bounds.entries if limits.entries is None else limits.entries
     while (entry := headers.next()) is not None:
         count += 1
-        if count > limits.entries:
-            raise LimitError(f"the tar has more than {limits.entries} entries")
+        if count > most:
+            raise LimitError(f"the tar has more than {most} entries", hint="PYBUILD_MAX_ENTRIES allows more")
         yield entry, member
     member.drain()
 
@@ -199,6 +215,7 @@ class Headers:
     def __init__(self, member: Member, limits: Limits) -> None:
         self._member = member
         self._limits = limits
+        self._text_left = Bounds.text if limits.text is None else limits.text
         self._global: dict[bytes, bytes] = {}
         self._ids: dict[bytes, tuple[int, int, int]] = {}
 
@@ -238,6 +255,8 @@ class Headers:
         records = _records(body)
         if flag == b"g":
             self._global |= records
+            if len(self._global) > _GLOBALS:
+                raise LimitError(f"the tar has more than {_GLOBALS} global records")
             return {}
         return records
 
@@ -256,6 +275,7 @@ class Headers:
             size, mtime = _decimal(records, b"size", size), _decimal(records, b"mtime", mtime)
             uid, gid = _decimal(records, b"uid", uid), _decimal(records, b"gid", gid)
             xattrs = _xattrs(records, name)
+            self._keep(len(name) + len(link) + sum(_ATTRIBUTE + len(value) for value in xattrs.values()))
         content = size if kind == "file" else 0
         if name[-1:] == b"/" and kind == "file":
             kind = "directory"
@@ -282,6 +302,13 @@ class Headers:
         _check_owner(ids[1], ids[2])
         self._ids[field] = ids
         return ids
+
+    def _keep(self, size: int) -> None:
+        """Count what an entry takes in memory beyond what a plain header could say."""
+        self._text_left -= size
+        if self._text_left < 0:
+            hint = "PYBUILD_MAX_NAMES allows more"
+            raise LimitError("the tar has more bytes of long names and attributes than are kept in memory", hint=hint)
 
     def _check(self, name: bytes, link: bytes, size: int, owner: tuple[int, int]) -> None:
         """Refuse what no plain header can say."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from layers.archive import docker
 from tests.support.hostile import CORPUS, Hostile, Outside
 from tests.support.hostileroutes import ROUTES, TAKEN
-from tests.support.images import tar_of
+from tests.support.images import image, layer, tar_of
 from tests.support.programs import need
 
 if TYPE_CHECKING:
@@ -71,3 +72,24 @@ def test_a_bomb_ends_at_its_bound(pybuild: Pybuild, place: Path) -> None:
         assert "hint: PYBUILD_MAX_UNPACKED allows more" in said
     assert "invalid PYBUILD_MAX_RATIO 'much'" in pybuild.fails("images", env={"PYBUILD_MAX_RATIO": "much"})
     pybuild("build", place / "context", env={"PYBUILD_MAX_UNPACKED": "1g", "PYBUILD_MAX_RATIO": "100"})
+
+
+def test_too_many_entries_end_at_their_bound(pybuild: Pybuild, place: Path) -> None:
+    """By every way in which a tar is read: its entries are kept in memory."""
+    found = layer({f"file{i}": b"" for i in range(20)}, "none")
+    for name in ("context", "base"):
+        (place / name).mkdir()
+    (place / "context" / "many.tar").write_bytes(found.content)
+    (place / "context" / "Dockerfile").write_text("FROM scratch\nADD many.tar /\n")
+    (place / "base" / "Dockerfile").write_text("FROM many\nCOPY --from=many / /copy/\n")
+    with (place / "saved.tar").open("wb") as sink:
+        docker.write([(image(found), [])], sink)
+    based = ("build", place / "base", "--build-context", f"many=docker-archive:{place / 'saved.tar'}")
+    added = ("build", "-o", f"type=local,dest={place / 'out'}", place / "context")
+    bound = {"PYBUILD_MAX_ENTRIES": "10"}
+    for arguments in (based, added):
+        said = pybuild.fails(*arguments, env=bound)
+        assert "the tar has more than 10 entries" in said
+        assert "hint: PYBUILD_MAX_ENTRIES allows more" in said
+        pybuild(*arguments, env={"PYBUILD_MAX_ENTRIES": "20", "PYBUILD_MAX_NAMES": "1m"})
+    assert "invalid PYBUILD_MAX_ENTRIES 'many'" in pybuild.fails("images", env={"PYBUILD_MAX_ENTRIES": "many"})

@@ -165,11 +165,32 @@ def test_sparse_files_are_refused_by_name(tmp_path: Path) -> None:
         (tar.Limits(entries=3), "more than 3 entries"),
         (tar.Limits(name=200), "a name of 241 bytes"),
         (tar.Limits(extension=100), "an extended header of 2.. bytes"),
+        (tar.Limits(text=300), "more bytes of long names and attributes"),
     ],
 )
 def test_what_is_too_much_is_refused(limits: tar.Limits, error: str) -> None:
     with pytest.raises(LimitError, match=error):
         list(tar.read(stream_of(NODES), limits))
+
+
+def test_names_and_attributes_that_would_fill_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also those that a global header gives every entry; two million entries could have 128 GB of them."""
+    monkeypatch.setattr(tar.Bounds, "text", 100_000)
+    monkeypatch.setattr(tar.Bounds, "entries", 20)
+    one = hostile.pax({b"SCHILY.xattr.user.a": bytes(10_000)}) + hostile.entry(b"a")
+    assert 9 == len(read(io.BytesIO(one * 9)))
+
+    for archive, hint in ((one * 10, "PYBUILD_MAX_NAMES"), (hostile.entry(b"a") * 21, "PYBUILD_MAX_ENTRIES")):
+        with pytest.raises(LimitError) as caught:
+            read(io.BytesIO(archive))
+        assert f"{hint} allows more" == caught.value.hint
+
+    shared = hostile.pax({b"SCHILY.xattr.user.a": bytes(10_000)}, b"g") + hostile.entry(b"a") * 10
+    with pytest.raises(LimitError, match="more bytes of long names"):
+        read(io.BytesIO(shared))
+    many = hostile.pax({b"a%d" % i: b"1" for i in range(1001)}, b"g") + hostile.entry(b"a")
+    with pytest.raises(LimitError, match="more than 1000 global records"):
+        read(io.BytesIO(many))
 
 
 @pytest.mark.parametrize(
