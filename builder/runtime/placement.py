@@ -74,7 +74,8 @@ class Placement:
             return
         source = os.fsencode(mount.source or "")
         if stat.S_ISSOCK(os.stat(source).st_mode):
-            raise IsolationError(f"a socket cannot be had at {mount.target} without mounts")
+            _link_socket(source, host, mount.target)
+            return
         copy(source, host)
         if not mount.readonly:
             self._undo.append(lambda: _copy_back(host, source))
@@ -144,6 +145,15 @@ def copy(source: bytes, target: bytes) -> None:
     done = subprocess.run([b"cp", b"-a", b"--", source, target], capture_output=True, check=False)
     if done.returncode:
         raise IsolationError(f"cannot copy for a mount: {done.stderr.decode(errors='replace').strip()}")
+
+
+def _link_socket(source: bytes, host: bytes, target: str) -> None:
+    """Give a socket a second name: whoever connects to that reaches the same one."""
+    try:
+        os.link(source, host)
+    except OSError as error:
+        reason = f"a socket cannot be had at {target} without mounts: {error.strerror}"
+        raise IsolationError(reason, hint="it has to be on the file system of the store") from error
 
 
 def _copy_back(host: bytes, source: bytes) -> None:

@@ -6,7 +6,6 @@ import ctypes
 import errno
 import json
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import pytest
 from builder.runtime import spec
 from builder.runtime.runtime import Process
 from builder.runtime.spec import Sandbox
-from tests.support.programs import need
+from tests.support import perl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -186,15 +185,8 @@ def test_the_same_capabilities_are_given(engines: dict[str, Any]) -> None:
 
 def test_the_same_calls_have_the_same_answers(docker: Docker, based: Pybuild, write: Write) -> None:
     """Tried in a step by runc, and in the engine's container of the image that came of it."""
-    need("perl", "ldd")
-    program = shutil.which("perl") or ""
-    linked = subprocess.check_output(["ldd", program], text=True)
-    files = {path: Path(path).read_bytes() for path in re.findall(r"(/\S+) \(0x", linked)}
-    context = write(None, {f"root{path}": content for path, content in files.items()})
-    (context / "root/perl").write_bytes(Path(program).read_bytes())
-    (context / "root/perl").chmod(0o755)
-    for path in files:
-        (context / f"root{path}").chmod(0o755)
+    context = write(None)
+    perl.put(context / "root")
     (context / "root/calls").write_text(PROGRAM)
     command = ["/perl", "/calls", *words()]
     (context / "Dockerfile").write_text(f"FROM busybox\nCOPY root /\nRUN {json.dumps(command)}\n")
