@@ -6,24 +6,22 @@ Spec: image-spec/layer.md.
 from __future__ import annotations
 
 import base64
-import functools
 import json
 import sys
-from array import array
 from dataclasses import field
 from hashlib import sha256
-from itertools import repeat
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from layers.changeset import tar
-from layers.changeset.entry import Entry
+from layers.changeset.columns import Columns, rows
 from layers.compression import Block
 from layers.errors import InvalidError
 from layers.frozen import frozen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from layers.changeset.entry import Entry
     from layers.image import Reader
 
 KEPT = frozenset({b"etc/passwd", b"etc/group"})
@@ -37,16 +35,13 @@ EMPTY = sha256(b"").digest()
 _FORMAT = "pybuild layer index 1"
 _CHUNK = 1024 * 1024
 _DIGEST_SIZE = 32
-_NO_DIGEST = bytes(_DIGEST_SIZE)
-_NO_XATTRS: dict[str, bytes] = {}
-_LINKS = frozenset({"symlink", "hardlink"})
 
 
 @frozen
 class LayerIndex:
     """The entries of a layer in its tar's order, whiteouts included, and the content of a few small files."""
 
-    entries: list[Entry]
+    entries: Sequence[Entry]
     contents: Mapping[bytes, bytes] = field(default_factory=dict)
     """By path: those of ``KEPT`` that the layer has."""
     blocks: tuple[Block, ...] = field(default=(), compare=False)
@@ -87,22 +82,17 @@ def _digest(member: tar.Member) -> bytes:
 def dump_index(index: LayerIndex) -> bytes:
     """Write an index down: a line of JSON, then columns, so that many thousand entries are read in milliseconds."""
     entries = index.entries
-    shapes = {shape: number for number, shape in enumerate(dict.fromkeys(entry[1:5] for entry in entries))}
-    columns = [
-        b"\x00".join([entry.path for entry in entries]),
-        b"\x00".join([entry.linkname for entry in entries if entry.kind in _LINKS]),
-        _pack("I", [shapes[entry[1:5]] for entry in entries]),
-        _pack("q", [entry.mtime for entry in entries]),
-        _pack("q", [entry.size for entry in entries if entry.kind == "file"]),
-        b"".join([entry.digest or _NO_DIGEST for entry in entries if entry.kind == "file"]),
-    ]
+    if not isinstance(entries, Columns):
+        entries = Columns()
+        entries.extend(index.entries)
+    columns = entries.dump()
     head = {
         "format": _FORMAT,
         "count": len(entries),
         "columns": [len(column) for column in columns],
-        "shapes": list(shapes),
-        "devices": [[number, e.major, e.minor] for number, e in enumerate(entries) if e.major or e.minor],
-        "xattrs": [[number, _to_text(entry.xattrs)] for number, entry in enumerate(entries) if entry.xattrs],
+        "shapes": list(entries.shapes),
+        "devices": entries.devices,
+        "xattrs": [[number, _to_text(xattrs)] for number, xattrs in entries.xattrs],
         "blocks": [block[:2] for block in index.blocks],
         "known": base64.b64encode(b"".join([block.seal + block.key for block in index.blocks])).decode(),
         "contents": _to_text({path.decode("latin-1"): content for path, content in index.contents.items()}),
@@ -133,31 +123,8 @@ def _load(head: dict[str, Any], rest: bytes) -> LayerIndex:
     for length in head["columns"]:
         columns.append(rest[:length])
         rest = rest[length:]
-    paths, links, shapes, mtimes, sizes, digests = columns
-    all_shapes = [(sys.intern(kind), mode, uid, gid) for kind, mode, uid, gid in head["shapes"]]
-    own = [all_shapes[number] for number in _unpack("I", shapes)]
-    link = iter(links.split(b"\x00"))
-    size = iter(_unpack("q", sizes))
-    known = [digests[at : at + _DIGEST_SIZE] for at in range(0, len(digests), _DIGEST_SIZE)]
-    digest = iter(b"" if each == _NO_DIGEST else each for each in known)
-    kinds = [shape[0] for shape in own]
-    rows = zip(
-        paths.split(b"\x00") if own else [],
-        kinds,
-        [shape[1] for shape in own],
-        [shape[2] for shape in own],
-        [shape[3] for shape in own],
-        [next(size) if kind == "file" else 0 for kind in kinds],
-        _unpack("q", mtimes),
-        [next(link) if kind in _LINKS else b"" for kind in kinds],
-        repeat(0, len(own)),
-        repeat(0, len(own)),
-        repeat(_NO_XATTRS, len(own)),
-        [next(digest) if kind == "file" else b"" for kind in kinds],
-        strict=True,
-    )
-    # tuple.__new__ on whole rows: Entry(...) would take three times as long
-    entries: list[Entry] = list(map(functools.partial(tuple.__new__, Entry), rows))
+    shapes = [(sys.intern(kind), mode, uid, gid) for kind, mode, uid, gid in head["shapes"]]
+    entries = rows(columns, shapes)
     if len(entries) != head["count"]:
         raise ValueError("it has another number of entries")
     for number, major, minor in head["devices"]:
@@ -192,21 +159,6 @@ def _blocks(head: dict[str, Any]) -> tuple[Block, ...]:
     if not all(isinstance(each, int) for start in starts for each in start):
         raise ValueError("its blocks begin nowhere")
     return tuple(Block(start, packed, *pair) for (start, packed), pair in zip(starts, pairs, strict=True))
-
-
-def _pack(code: str, numbers: list[int]) -> bytes:
-    packed = array(code, numbers)
-    if sys.byteorder == "big":
-        packed.byteswap()
-    return packed.tobytes()
-
-
-def _unpack(code: str, data: bytes) -> list[int]:
-    packed = array(code)
-    packed.frombytes(data)
-    if sys.byteorder == "big":
-        packed.byteswap()
-    return packed.tolist()
 
 
 def _to_text(values: Mapping[str, bytes]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from binascii import crc32
 from hashlib import sha256
 from typing import TYPE_CHECKING, NoReturn
 
+from layers.changeset.columns import Columns
 from layers.changeset.entry import Lasting
 from layers.changeset.header import END, padding
 from layers.changeset.index import EMPTY, KEPT, KEPT_SIZE
@@ -20,7 +21,7 @@ from layers.changeset.search import Place
 from layers.errors import ChangesetError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from layers.changeset.entry import Content, Entry
     from layers.changeset.known import KnownBlocks
@@ -28,14 +29,17 @@ if TYPE_CHECKING:
     from layers.compression import BlockWriter, Compressed
 
     Open = Callable[[], int | Content]
+    Told = Callable[[Sequence[Entry]], None]
 
 
 class Packer:
     """Takes headers and contents in their order and writes them in blocks, known ones without reading their files."""
 
-    def __init__(self, blocks: BlockWriter, known: KnownBlocks | None, search: Search | None = None) -> None:
-        self.entries: list[Entry] = []
-        """All that were added, with the digests of files."""
+    def __init__(
+        self, blocks: BlockWriter, known: KnownBlocks | None, search: Search | None = None, told: Told | None = None
+    ) -> None:
+        self.entries = Columns()
+        """All of the blocks that have ended, with the digests of files."""
         self.contents: dict[bytes, bytes] = {}
         """By path: what an index keeps of small files."""
         self._blocks = blocks
@@ -48,6 +52,9 @@ class Packer:
         """The content of a longer file is cut at every so many bytes; what is left at its end goes with the last."""
         self._salt = blocks.name.encode() + b"\x00"
         self._keys: list[bytes] = []
+        self._told = told
+        self._gathered: list[Entry] = []
+        """The entries of this block."""
         self._heads: list[bytes] = []
         self._size = 0
         """Bytes of the block that is gathered, written to the room or not."""
@@ -59,6 +66,7 @@ class Packer:
 
     def _begin(self) -> None:
         self._heads = []
+        self._gathered = []
         self._size = self._at = 0
         self._waiting = [] if self._known else None
 
@@ -85,7 +93,7 @@ class Packer:
             self._put(head)
             if size and opened is not None:
                 entry = self._read(entry, opened)
-        self.entries.append(entry if size or entry.kind != "file" else entry.with_digest(EMPTY))
+        self._gathered.append(entry if size or entry.kind != "file" else entry.with_digest(EMPTY))
         self._size += room
         # Twice as many bytes end a block twice as often, however many files they are.
         if self._size >= self._min and crc32(entry.path) * self._spread < room << 32:
@@ -123,38 +131,48 @@ class Packer:
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             return
-        first = len(self.entries) - count
         for number in range(count):
             self._put(self._heads[number])
-            opened, entry = waiting[number], self.entries[first + number]
+            opened, entry = waiting[number], self._gathered[number]
             if opened is not None and 0 < entry.size <= self._large:
-                self.entries[first + number] = self._read(entry, opened)
+                self._gathered[number] = self._read(entry, opened)
 
     def _cut(self, end: bytes = b"") -> None:
         """End the block, with ``end`` behind its last entry."""
+        gathered = self._gathered
+        self._end_block(end)
+        self._keep(gathered)
+
+    def _keep(self, entries: Sequence[Entry]) -> None:
+        """Keep what is known of entries whose contents are all read, or need not be."""
+        self.entries.extend(entries)
+        if self._told is not None:
+            self._told(entries)
+
+    def _end_block(self, end: bytes) -> None:
         count = len(self._heads)
         if not count and not end:
             return
-        key = self._key(count, end)
+        key = self._key(end)
         packed = self._known.take(key) if self._known is not None and self._waiting is not None else None
         if packed is not None:
             self._blocks.put_packed(packed)
         else:
             if self._waiting is not None:
                 self._read_waiting(count)
-                key = self._key(count, end)
+                key = self._key(end)
             self._put(end)
             room, self._room = self._room, None
             assert room is not None
             if self._search is not None:
-                self._look(self._search, room, count)
+                self._look(self._search, room)
             self._blocks.put(room, self._at)
         self._keys.append(key)
         self._begin()
 
-    def _look(self, search: Search, room: memoryview, count: int) -> None:
-        """Look at the entries that were added last, and at those contents that are in the room."""
-        entries = self.entries[len(self.entries) - count :]
+    def _look(self, search: Search, room: memoryview) -> None:
+        """Look at the entries of the block, and at those contents that are in the room."""
+        entries = self._gathered
         search.look_at_entries(entries)
         places: list[Place] = []
         at = 0
@@ -165,10 +183,9 @@ class Packer:
                 at += entry.size + -entry.size % 512
         search.look_at_block(room[: self._at], places)
 
-    def _key(self, count: int, end: bytes) -> bytes:
-        """Give the key of the entries that were added last; the digest of a large file is in its own blocks' keys."""
-        entries = self.entries[len(self.entries) - count :]
-        digests = [entry.digest for entry in entries if entry.size <= self._large]
+    def _key(self, end: bytes) -> bytes:
+        """Give the key of the block; the digest of a large file is in its own blocks' keys."""
+        digests = [entry.digest for entry in self._gathered if entry.size <= self._large]
         return sha256(b"".join((self._salt, *self._heads, end, *digests))).digest()
 
     def _add_large(self, head: bytes, entry: Entry, opened: Open) -> None:
@@ -180,12 +197,15 @@ class Packer:
         else:
             self._waiting.append(None)
         self._heads.append(head)
-        self.entries.append(entry)
+        self._gathered.append(entry)
         self._size += len(head)
-        self._cut()
+        before = self._gathered
+        self._end_block(b"")
+        self._keep(before[:-1])
         done = self._take_large(entry) if _may_wait(entry, opened) else 0
         if done < entry.size:
-            self.entries[-1] = self._read_large(entry, opened, done)
+            entry = self._read_large(entry, opened, done)
+        self._keep([entry])
 
     def _take_large(self, entry: Entry) -> int:
         """Put what is known of a large file's content, and give how many bytes of it."""

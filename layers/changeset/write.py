@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from layers.changeset.known import KnownBlocks
+    from layers.changeset.packing import Told
     from layers.changeset.search import Search
     from layers.digest import Digest
     from layers.image import Writer
@@ -57,6 +58,7 @@ class LayerWriter:
         clamp_mtime: int | None = None,
         known: KnownBlocks | None = None,
         search: Search | None = None,
+        told: Told | None = None,
         threads: int | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
@@ -69,11 +71,12 @@ class LayerWriter:
             clamp_mtime: the latest time that an entry may have.
             known: blocks that may be copied instead of being made; they change nothing in what is written.
             search: looks at all that is written; nothing is copied from ``known`` blocks then.
+            told: given all entries in their order, a few at a time, when the digests of their contents are known.
             threads: that compress.
             warn: told of what is not as it should be.
         """
         self._blocks = BlockWriter(sink, compression, level, threads=threads, warn=warn)
-        self._packer = Packer(self._blocks, known, search)
+        self._packer = Packer(self._blocks, known, search, told)
         self._clamp = clamp_mtime
         self._result: WrittenLayer | None = None
 
@@ -139,12 +142,21 @@ def write_layer(
     clamp_mtime: int | None = None,
     known: KnownBlocks | None = None,
     search: Search | None = None,
+    told: Told | None = None,
     threads: int | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> WrittenLayer:
     """Write all changes as one layer; see ``LayerWriter``."""
     with LayerWriter(
-        sink, compression, level, clamp_mtime=clamp_mtime, known=known, search=search, threads=threads, warn=warn
+        sink,
+        compression,
+        level,
+        clamp_mtime=clamp_mtime,
+        known=known,
+        search=search,
+        told=told,
+        threads=threads,
+        warn=warn,
     ) as writer:
         for change in changes:
             writer.add(change)
