@@ -20,6 +20,8 @@ from tests.support import bases
 from tests.support.hostile import CORPUS, Hostile, Outside
 from tests.support.images import image, layer, layer_of_tar
 from tests.support.programs import Pybuild, remove
+from tests.support.registry import Registry
+from tests.support.web import web
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,6 +102,22 @@ def base(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
     return _ends(pybuild, "build", context, "--build-context", given, "-o", f"type=local,dest={work / 'root'}")
 
 
+def from_registry(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
+    """FROM a registry, and write the image's files into a directory."""
+    with Registry() as registry:
+        registry.add(image(layer({"etc/": b"", "x": b"of the base"}), *(layer_of_tar(each) for each in tars)))
+        context = _context(work / "context", f"FROM {registry.address}/app:1\n")
+        return _ends(pybuild, "build", context, "-o", f"type=local,dest={work / 'root'}")
+
+
+def add_url(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
+    """ADD --unpack each tar from a web server to the same place, and write the image's files into a directory."""
+    with web({f"/{i}.tar": tar for i, tar in enumerate(tars)}) as site:
+        lines = "".join(f"ADD --unpack {site.url}/{i}.tar /place/\n" for i, _ in enumerate(tars))
+        context = _context(work / "context", f"FROM scratch\n{lines}")
+        return _ends(pybuild, "build", context, "-o", f"type=local,dest={work / 'root'}")
+
+
 def copied(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
     """COPY all of an image, and write the files of the copy as a tar, which is unpacked by the test."""
     context = _context(work / "context", "FROM scratch\nCOPY --from=base / /copy/\n")
@@ -127,7 +145,7 @@ def imported(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
 
 
 def loaded(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
-    """Load an archive, make a container of its image, and copy all files out of that."""
+    """Load an archive, make a container of its image, and copy all files out of that, also as a tar."""
     found = image(*(layer_of_tar(tar) for tar in tars))
     buffer = io.BytesIO()
     docker.write([(found, [_NAME])], buffer)
@@ -137,6 +155,8 @@ def loaded(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
         ended = _ends(pybuild, "create", "--name", "hostile", "hostile:1", "true")
     if ended == TAKEN:
         ended = _ends(pybuild, "cp", "hostile:/", work / "root")
+        if _ends(pybuild, "export", "-o", work / "out.tar", "hostile") == TAKEN:
+            _contents(work / "out.tar", work / "exported")
         _ends(pybuild, "rm", "-f", "hostile")
     return ended
 
@@ -159,9 +179,11 @@ def ran(isolation: str) -> Route:
 ROUTES: dict[str, Route] = {
     "ADD": add,
     "FROM": base,
+    "FROM a registry": from_registry,
+    "ADD a URL": add_url,
     "COPY --from": copied,
     "import": imported,
-    "load, cp": loaded,
+    "load, cp, export": loaded,
     **{f"RUN by {rung}": ran(rung) for rung in RUNGS},
 }
 
