@@ -47,7 +47,9 @@ class Wanted:
     tmpfs: Annotated[opt.Several, typer.Option("--tmpfs", metavar="/PATH[:OPTIONS]", help="A directory in memory.")] = (
         None
     )
-    network: Annotated[str, typer.Option("--network", "--net", help="default, none or host.")] = "default"
+    network: Annotated[str, typer.Option("--network", "--net", help="default and host: the machine's; or none.")] = (
+        "default"
+    )
     hosts: Annotated[
         opt.Several, typer.Option("--add-host", metavar="NAME:ADDRESS", help="Add a line to /etc/hosts.")
     ] = None

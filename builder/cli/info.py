@@ -55,6 +55,7 @@ def info(form: _Template = "", root: opt.Root = "") -> None:
     programs = {name: shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin") or "" for name in _PROGRAMS}
     settings = environment.registry_settings()
     ways = survey(environment.store / "run")
+    network = next((each.network for each in ways if each.works), "")
     document: dict[str, Any] = {
         "ServerVersion": __version__,
         "Root": str(environment.store),
@@ -69,6 +70,7 @@ def info(form: _Template = "", root: opt.Root = "") -> None:
         "Platform": str(environment.platform("")),
         "Programs": programs,
         "Isolation": [{"Name": each.isolation, "Works": each.works, "Answer": each.answer} for each in ways],
+        "Network": network,
         "InsecureRegistries": sorted(settings.insecure),
         "Mirrors": {host: list(mirrors) for host, mirrors in settings.mirrors.items() if mirrors},
         "HttpProxy": settings.proxies.get("http", ""),
@@ -96,6 +98,8 @@ def info(form: _Template = "", root: opt.Root = "") -> None:
     print("Ways to run steps, the first that works is taken:")
     for way in ways:
         print(f" {way.isolation}: {'works' if way.works else 'does not work'}: {way.answer}")
+    if network:
+        print(f"Network of steps by default: {network}")
     for host, mirrors in document["Mirrors"].items():
         print(f"Mirrors of {host}: {', '.join(mirrors)}")
 

@@ -117,8 +117,14 @@ class Isolation:
             return
         try:
             self._network = OwnNetwork(self._keeper, self.scratch)
-        except IsolationError:
-            self._network = None
+        except IsolationError as error:
+            self._said_of_network = f"the network is the machine's: {error.message}"
+
+    @property
+    def network(self) -> str:
+        """Which network steps have by default, and why; to be asked after :meth:`await_network`."""
+        reason = "root shares it with the steps" if self.namespace.initial else f"{self.runtime.name} can give no other"
+        return self._said_of_network or f"the network is the machine's: {reason}"
 
     def await_network(self) -> None:
         """Wait until the steps' network works; where it does not, they have the machine's."""

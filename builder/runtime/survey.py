@@ -24,6 +24,8 @@ class Finding:
     works: bool
     answer: str
     """How it works and what a better machine would have; else what was tried, the answers, and what would help."""
+    network: str = ""
+    """Which network steps have there by default, and why; empty where it does not work."""
 
 
 def survey(directory: Path) -> list[Finding]:
@@ -58,7 +60,9 @@ def _try(isolation: str, directory: Path) -> Finding:
     try:
         with choose(isolation, directory) as found:
             told = "; ".join((found.attempts[-1].name, *found.notes))
-            return Finding(isolation, works=True, answer=told.replace("\n", " "))
+            found.give_network()
+            found.await_network()
+            return Finding(isolation, works=True, answer=told.replace("\n", " "), network=found.network)
     except BuildError as error:
         message = error.message.partition(" works here: ")[2] or error.message
         return Finding(isolation, works=False, answer=message.replace("\n", " "))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import threading
@@ -138,6 +139,22 @@ BROKEN = {
     "sleep 1000": "it is not ready after 10 seconds",
 }
 """What may stand in the place of slirp4netns, and what the log says of it."""
+
+
+@pytest.mark.root
+def test_info_says_which_network_steps_get_and_why(user: Confined, based: Pybuild) -> None:
+    hidden = f"mount --bind /dev/null {shutil.which('slirp4netns', path=PATH)}"
+    without = replace(user, prefix=("unshare", "--mount", "sh", "-c", f'{hidden} && exec "$@"', "sh", *user.prefix))
+    said = {
+        "the network is their own, by slirp4netns": user,
+        "the network is the machine's: slirp4netns is not installed": without,
+        "the network is the machine's: root shares it with the steps": based,
+    }
+
+    for line, pybuild in said.items():
+        assert f"\nNetwork of steps by default: {line}\n" in pybuild("info").out.decode()
+        assert [] == pybuild.left()
+    assert "slirp4netns is not installed" in built(without, "RUN true\n")
 
 
 @pytest.mark.root
