@@ -22,7 +22,7 @@ from layers.config import chain_ids
 from layers.digest import Digest
 from layers.errors import BusyError, InvalidError, NotFoundError
 from layers.model import Descriptor
-from layers.store.files import disk_errors, replace_file
+from layers.store.files import disk_errors, replace_file, sealed, unsealed
 from layers.store.lock import Lock
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Containers:
         found = []
         for path in self.directory.glob("*.json") if self.directory.is_dir() else ():
             with contextlib.suppress(InvalidError, FileNotFoundError):
-                found.append(read(path.read_bytes(), str(path)))
+                found.append(_read(path))
         return sorted(found, key=lambda each: (each.created, each.id), reverse=True)
 
     def find(self, text: str) -> Container:
@@ -114,7 +114,7 @@ class Containers:
     def _save(self, container: Container) -> None:
         with disk_errors("make", self.directory):
             self.directory.mkdir(parents=True, exist_ok=True)
-        content = json.dumps(asdict(container)).encode()
+        content = sealed(json.dumps(asdict(container)).encode(), _purpose(container.id))
         replace_file(self.directory / f"{container.id}.json", content, self.layout.blobs.temporary())
 
     def remove(self, container: Container) -> None:
@@ -186,6 +186,17 @@ class Containers:
                 digest = Digest.parse(text)
                 if self.layout.blobs.has(digest):
                     yield Descriptor("", digest, self.layout.blobs.size(digest))
+
+
+def _purpose(id_: str) -> str:
+    return f"container {id_}"
+
+
+def _read(path: Path) -> Container:
+    """Read a record; one that was sealed and is another now is no JSON, and one of an earlier version has no seal."""
+    data = path.read_bytes()
+    content = unsealed(data, _purpose(path.stem))
+    return read(data if content is None else content, str(path))
 
 
 def stack_of(held: AbstractContextManager[None]) -> contextlib.ExitStack:

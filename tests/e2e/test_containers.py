@@ -180,7 +180,7 @@ def test_waiting_and_starting_again(based: Pybuild) -> None:
 
 def test_a_containers_runner_that_is_killed_leaves_a_container_that_is_not_running(based: Pybuild) -> None:
     based("run", "-d", "--name", "work", "busybox", "sleep", "1000")
-    container = json.loads(next((based.store / "containers").glob("*.json")).read_text())
+    container = json.loads(next((based.store / "containers").glob("*.json")).read_text().splitlines()[0])
 
     os.kill(container["monitor"], 9)
 

@@ -6,13 +6,14 @@ The whole corpus goes every way in ``python -m tests.support.hostileroutes``; he
 from __future__ import annotations
 
 import gzip
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from layers.archive import docker
 from tests.support.hostile import CORPUS, Hostile, Outside
-from tests.support.hostileroutes import ROUTES, TAKEN
+from tests.support.hostileroutes import ROUTES, TAKEN, ran
 from tests.support.images import image, layer, tar_of
 from tests.support.programs import need
 
@@ -41,6 +42,19 @@ def test_nothing_gets_out_by_any_way(pybuild: Pybuild, place: Path, name: str) -
         work.mkdir()
         ended = ROUTES[name](pybuild, case.tars(outside.path), work)
         assert ended == TAKEN or len(ended) > 10
+        assert outside.is_untouched(), case.name
+        assert not outside.is_inside(place / "work"), case.name
+    assert [] == pybuild.left()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root has all ids")
+def test_nothing_gets_out_of_a_step_with_one_id(pybuild: Pybuild, place: Path) -> None:
+    """As a user without subordinate ids runs steps: files of all owners are that user's own."""
+    outside = Outside(place / "outside")
+    for number, case in enumerate(each for each in CORPUS if each.name in _WORST):
+        work = place / f"work{number}"
+        work.mkdir()
+        ran("auto")(pybuild.without("newuidmap", "newgidmap"), case.tars(outside.path), work)
         assert outside.is_untouched(), case.name
         assert not outside.is_inside(place / "work"), case.name
     assert [] == pybuild.left()

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from builder.cache.cache import Record
 from builder.cache.key import cache_key
 from builder.cache.local import LocalCache
+from builder.containers.record import Container
+from builder.containers.store import Containers, new_id
 from builder.context.fingerprint import Memo
 from builder.runtime.unpacked import Unpacked
 from builder.runtime.userns import Namespace
@@ -227,3 +229,28 @@ def test_a_spoilt_byte_of_a_note_shows_no_other_files(
     path.write_bytes(content)
 
     assert notes.sound == notes.use()
+
+
+@pytest.fixture(scope="module")
+def containers(tmp_path_factory: pytest.TempPathFactory) -> Spoilable:
+    """Two containers of a store, with all that can be written down of one."""
+    layout = Layout.open(tmp_path_factory.mktemp("containers"))
+    known = Containers(layout)
+    digest = str(image(layer(_FILES)).digest)
+    for name in ("one", "two"):
+        known.add(
+            Container(new_id(), name, "app:1", digest, digest, ("/bin/sh",), ("-c", "true"), labels={"a": "b"}, pid=7)
+        )
+    return Spoilable.of(known.directory, lambda: {each.id: each for each in known.all()})
+
+
+@settings(max_examples=100)
+@given(data=st.data(), place=places, mask=masks)
+def test_a_spoilt_byte_of_a_containers_record_is_noticed(
+    containers: Spoilable, data: st.DataObject, place: float, mask: int
+) -> None:
+    """The container of that record is none any more, and ``fsck`` tells of it; the other is as it was."""
+    path = data.draw(st.sampled_from(sorted(containers.files)))
+
+    assert {path.stem} == containers.sound.keys() - containers.spoil(path, place, mask).keys()
+    assert containers.use() == containers.sound
