@@ -11,6 +11,7 @@ import hashlib
 import os
 import struct
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, NamedTuple
@@ -208,12 +209,49 @@ def content_digest(selection: Iterable[Selected], memo: Memo) -> bytes:
     return _remembered(total, stats, memo)
 
 
+class _Taken:
+    """The content digest of one walk in the making."""
+
+    def __init__(self) -> None:
+        self.before = 0
+        """Entries still to come that are not of the walk."""
+        self.begin(0)
+
+    def begin(self, started: int) -> None:
+        """Begin anew."""
+        self.waiting: deque[Change] = deque()
+        """What the walk has given, and was not written yet."""
+        self.count = 0
+        self.matches = True
+        self.total = hashlib.sha256(_SOURCE)
+        self.stats = _Stats(started)
+        self.stats.begin()
+
+    def take(self, entries: Sequence[Entry], memo: Memo, started: int) -> None:
+        """Take the next entries."""
+        skipped = min(self.before, len(entries))
+        self.before -= skipped
+        total, stats, waiting = self.total, self.stats, self.waiting
+        for found in entries[skipped:]:
+            change = waiting.popleft() if waiting else None
+            entry = change.entry if change is not None else None
+            if change is None or entry is None or entry.kind != found.kind or entry.size != found.size:
+                self.matches = False
+                return
+            self.count += 1
+            _add(total, stats, change, entry)
+            if change.open is not None:
+                total.update(found.digest)
+                if isinstance(change.open, LocalFile) and _is_settled(change.open.info.st_ctime_ns, started):
+                    memo.remember_file(change.open.info, found.digest)
+
+
 @frozen
 class Noted(Selected):
-    """A source that notes what its walk gives, so that its digest can be had of what was read meanwhile."""
+    """A source whose digest is found out by what is read of it meanwhile; nothing is held that was taken."""
 
     started: int = field(default_factory=time.time_ns)
-    noted: list[Change] = field(default_factory=list)
+    _taken: _Taken = field(default_factory=_Taken, repr=False, compare=False)
 
     @classmethod
     def of(cls, selected: Selected) -> Noted:
@@ -222,38 +260,32 @@ class Noted(Selected):
 
     def walk(self) -> Iterator[Change]:
         """Give what to copy; only the last walk is noted."""
-        self.noted.clear()
+        taken = self._taken
+        taken.begin(self.started)
         for change in Selected.walk(self):
-            self.noted.append(change)
+            taken.waiting.append(change)
             yield change
 
-    def content_digest(self, placed: Sequence[Entry], memo: Memo) -> bytes | None:
-        """Give the content digest of the last walk, and let the memo learn what it would have learnt.
+    def placed(self, changes: Iterable[Change]) -> Iterator[Change]:
+        """Pass on what becomes of the walk, and count what comes before it."""
+        taken = self._taken
+        for change in changes:
+            taken.before += not taken.waiting and not taken.count
+            yield change
 
-        Args:
-            placed: the entries that the walk became, in its order, with the digests of what was read; others may come
-                before them.
-            memo: learns.
+    def take(self, entries: Sequence[Entry], memo: Memo) -> None:
+        """Take the next entries that were written, with the digests of what was read; the memo learns the files."""
+        self._taken.take(entries, memo, self.started)
 
-        Returns:
-            None where the two do not belong together.
+    def content_digest(self, memo: Memo) -> bytes | None:
+        """Give the content digest of the last walk, and let the memo learn the selection.
+
+        None where what was taken is not what the walk gave.
         """
-        entries = placed[len(placed) - len(self.noted) :]
-        if len(entries) != len(self.noted):
+        taken = self._taken
+        if not taken.matches or taken.waiting:
             return None
-        total, stats = hashlib.sha256(), _Stats(self.started)
-        total.update(_SOURCE)
-        stats.begin()
-        for change, found in zip(self.noted, entries, strict=True):
-            entry = change.entry
-            if entry is None or entry.kind != found.kind or entry.size != found.size:
-                return None
-            _add(total, stats, change, entry)
-            if change.open is not None:
-                total.update(found.digest)
-                if isinstance(change.open, LocalFile) and _is_settled(change.open.info.st_ctime_ns, self.started):
-                    memo.remember_file(change.open.info, found.digest)
-        return _remembered(total, stats, memo)
+        return _remembered(taken.total, taken.stats, memo)
 
 
 def _add(total: _Hash, stats: _Stats, change: Change, entry: Entry) -> None:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from builder.execute.site import Site
     from builder.execute.state import BuildState
     from layers.changeset.entry import Change
-    from layers.changeset.index import LayerIndex
 
 
 _MAYBE_REMOTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|[\w-]+@")
@@ -105,7 +104,7 @@ def add(site: Site, state: BuildState, instruction: Add, prepared: Prepared) -> 
         with contextlib.ExitStack() as stack:
             taken = _load(site, instruction, prepared, stack)
 
-            def key(_: LayerIndex) -> CacheKey | None:
+            def key() -> CacheKey | None:
                 return prepared.key if taken.as_promised and unchanged(prepared.here, prepared.seen) else None
 
             return commit(site, state, _changes(placement, taken, instruction), prepared.created_by, key)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from builder.execute.site import Site
     from builder.execute.state import BuildState
     from layers.changeset.entry import Change
-    from layers.changeset.index import LayerIndex
     from layers.changeset.known import KnownBlocks
+    from layers.changeset.packing import Told
 
-    Keyed = Callable[[LayerIndex], CacheKey | None]
-    """Gives the key of a layer that has been written, by what it holds; None where it shall not be remembered."""
+    Keyed = Callable[[], CacheKey | None]
+    """Gives the key of a layer that has been written; None where it shall not be remembered."""
 
 
 def commit(
@@ -37,6 +37,7 @@ def commit(
     action: CacheKey | None = None,
     form: CacheKey | None = None,
     known: KnownBlocks | None = None,
+    told: Told | None = None,
 ) -> BuildState:
     """Write changes as a layer, in the order in which they come, and give the state with it.
 
@@ -49,6 +50,7 @@ def commit(
         action: the step whatever the content of its files; see :meth:`Cache.may_have`.
         form: the step whatever it lies on as well; see :meth:`Cache.of_form`.
         known: blocks of earlier layers that may be copied.
+        told: given the entries as they are written, before the key is asked for.
     """
     settings, search = site.settings, site.guard.search()
     site.guard.check_history(created_by)
@@ -62,13 +64,14 @@ def commit(
             clamp_mtime=settings.epoch if settings.rewrite_timestamp else None,
             known=known,
             search=search,
+            told=told,
         )
         blob.commit(written.digest, written.size)
         site.costs.add("compress", created_by, written.seconds.compressing)
         site.costs.add("hash", created_by, written.seconds.hashing)
     site.trees.keep(written.digest, written.diff_id, written.index)
     descriptor = Descriptor(layer_type(settings.compression), written.digest, written.size)
-    found = key(written.index) if callable(key) else key
+    found = key() if callable(key) else key
     if found is not None and not (search and search.found):  # a warning comes again until it is heard
         record = Record(written.diff_id, created, {settings.compression: descriptor})
         site.cache.put(_kept_under(site, found), record, action, form)

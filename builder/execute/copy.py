@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from builder.execute.origin import Origin
     from builder.execute.site import Site
     from builder.execute.state import BuildState
-    from layers.changeset.index import LayerIndex
 
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 """How a source begins that is not a file of a context or an image."""
@@ -152,7 +151,7 @@ def copy(site: Site, state: BuildState, instruction: Copy, prepared: Prepared) -
         if _reads_once(prepared.files, prepared.selected, instruction):
             return _copy_once(site, state, instruction, prepared, placement)
 
-        def key(_: LayerIndex) -> CacheKey | None:
+        def key() -> CacheKey | None:
             # Files that changed meanwhile are in the layer as they are now, and in the key as they were.
             return prepared.key if not prepared.seen or unchanged(prepared.selected, prepared.seen) else None
 
@@ -181,15 +180,20 @@ def _copy_once(
         source = prepared.selected[0]
         noted = Noted.of(source)
 
-        def key(index: LayerIndex) -> CacheKey | None:
+        def told(entries: Sequence[Entry]) -> None:
             with site.memo_lock:
-                content = noted.content_digest(index.entries, site.memo)
+                noted.take(entries, site.memo)
+
+        def key() -> CacheKey | None:
+            with site.memo_lock:
+                content = noted.content_digest(site.memo)
             return _key(state, instruction, content) if content is not None else None
 
-        changes = place(placement, prepared.files, [noted])
+        changes = noted.placed(place(placement, prepared.files, [noted]))
         if known:
             changes = (_recalled(site, prepared.files, source, change) for change in changes)
-        return commit(site, state, changes, prepared.created_by, key, action=prepared.action, form=form, known=known)
+        action, shown = prepared.action, prepared.created_by
+        return commit(site, state, changes, shown, key, action=action, form=form, known=known, told=told)
 
 
 def _form(instruction: Copy, state: BuildState) -> CacheKey:

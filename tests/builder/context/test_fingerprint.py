@@ -15,10 +15,12 @@ from builder.context.fingerprint import Memo, Noted, content_digest, fingerprint
 from builder.context.ignore import Ignore
 from builder.context.select import select
 from builder.errors import ContextError
+from layers.changeset.entry import Change, Entry
 from layers.changeset.write import write_layer
 from tests.builder.context.files import make
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from layers.changeset.index import LayerIndex
@@ -275,7 +277,8 @@ def test_what_a_layer_was_written_of_has_the_same_digest(tmp_path: Path, exclude
     with LocalContext(tmp_path) as context:
         (selected,) = select(context, ["."], exclude=exclude)
         noted = Noted.of(selected)
-        found = noted.content_digest(layered(noted).entries, memo)
+        noted.take(layered(noted).entries, memo)
+        found = noted.content_digest(memo)
 
         assert content_digest([selected], other) == found
         assert found == memo.selection(stat_digest([selected]).digest)
@@ -296,7 +299,8 @@ def test_a_file_that_changes_meanwhile_counts_as_it_was_read(tmp_path: Path) -> 
         (tmp_path / "b").write_bytes(b"!" * size)
         index = write_layer(itertools.chain(changes, walk), io.BytesIO(), "none").index
 
-        found = noted.content_digest(index.entries, Memo())
+        noted.take(index.entries, Memo())
+        found = noted.content_digest(Memo())
         assert before != found
         assert content_digest([selected], Memo()) == found
 
@@ -308,5 +312,28 @@ def test_entries_of_something_else_have_no_digest(tmp_path: Path) -> None:
         noted = Noted.of(selected)
         entries = layered(noted).entries
 
-        assert noted.content_digest(entries[1:], Memo()) is None
-        assert noted.content_digest(entries[::-1], Memo()) is None
+        for others in (entries[1:], entries[:-1], entries[::-1]):
+            walked = Noted.of(selected)
+            list(walked.walk())
+            walked.take(others, Memo())
+
+            assert walked.content_digest(Memo()) is None
+
+
+def test_entries_are_taken_a_few_at_a_time_and_those_before_the_walk_are_not_counted(tmp_path: Path) -> None:
+    """Directories on the way to the destination come first."""
+    make(tmp_path, "a", "d/b")
+    settle(tmp_path)
+    with LocalContext(tmp_path) as context:
+        (selected,) = select(context, ["."])
+        noted, memo = Noted.of(selected), Memo()
+        above = [Change(path, Entry(path, "directory", 0o755)) for path in (b"up", b"up/to")]
+        changes = noted.placed(itertools.chain(above, noted.walk()))
+
+        def told(entries: Sequence[Entry]) -> None:
+            for each in entries:
+                noted.take([each], memo)
+
+        write_layer(changes, io.BytesIO(), "none", told=told)
+
+        assert content_digest([selected], Memo()) == noted.content_digest(memo)
