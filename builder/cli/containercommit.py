@@ -10,6 +10,7 @@ import typer
 from builder.cli import common as opt
 from builder.cli.changes import changed
 from builder.cli.containercommon import One, opened
+from builder.containers.live import latest
 from builder.containers.store import now
 from builder.errors import BuildError
 from layers import mutate
@@ -35,7 +36,7 @@ def commit(
         list[str] | None, typer.Option("-c", "--change", metavar="INSTRUCTION", help="CMD, ENV, LABEL ...: repeatable.")
     ] = None,
     message: Annotated[str, typer.Option("-m", "--message", help="The comment in the image's history.")] = "",
-    pause: Annotated[bool, typer.Option("-p", "--pause", help="Taken for Docker's sake.")] = True,  # noqa: ARG001 - see its help
+    pause: Annotated[bool, typer.Option("-p", "--pause/--no-pause", help="Stop its processes meanwhile.")] = True,
     root: opt.Root = "",
 ) -> None:
     """Make an image of what a container has become.
@@ -49,9 +50,7 @@ def commit(
         raise BuildError(f"an image cannot be called {target}", hint="give it a tag, not a digest")
     layout = containers.layout
     with layout.using(), scratch_directory(environment.store / "tmp") as scratch:
-        if containers.is_running(container):
-            raise BuildError(f"container {name} is running", hint=f"stop it first: pybuild stop {name}")
-        container = containers.find(container.id)
+        container = latest(containers, container, pause=pause)
         history = History(created=now(), created_by=" ".join(container.command), comment=message, author=author)
         made = _image(containers, container, history, scratch)
         config = changed(changes or [], _config(container, made.config.config))

@@ -15,6 +15,7 @@ import typer
 
 from builder.cli import common as opt
 from builder.cli.containercommon import One, opened
+from builder.containers.live import latest
 from builder.errors import BuildError
 from layers.digest import Digest
 from layers.errors import NotFoundError
@@ -34,10 +35,14 @@ def diff(name: One, root: opt.Root = "") -> None:
 
     Example: pybuild diff work
     """
+    _, containers = opened(root)
+    with containers.layout.using():
+        _show(containers, latest(containers, containers.find(name)))
+
+
+def _show(containers: Containers, container: Container) -> None:
     from layers.store.trees import Trees  # noqa: PLC0415 - what --help does not need
 
-    _, containers = opened(root)
-    container = containers.find(name)
     trees = Trees(containers.layout)
     before = trees.tree(containers.layout.image(Digest.parse(container.base)).layers)
     image = containers.image(container)
@@ -80,6 +85,7 @@ def export(
     with contextlib.ExitStack() as stack:
         stack.enter_context(containers.layout.using())
         scratch = stack.enter_context(scratch_directory(environment.store / "tmp"))
+        container = latest(containers, container)
         sink = sys.stdout.buffer if output in {"", "-"} else stack.enter_context(whole_file(Path(output)))
         write_layer(_files(containers, container, scratch), sink, "none")
         sink.flush()
@@ -108,7 +114,8 @@ def cp(
         raise BuildError("one of the two paths is in a container, and the other is not", hint="write CONTAINER:/path")
     with containers.layout.using(), scratch_directory(environment.store / "tmp") as scratch:
         if outward is not None:
-            _copy_out(containers, containers.find(outward[0]), outward[1], target, scratch, owners=archive)
+            container = latest(containers, containers.find(outward[0]))
+            _copy_out(containers, container, outward[1], target, scratch, owners=archive)
         else:
             assert inward is not None
             _copy_in(containers, containers.find(inward[0]), source, inward[1], scratch, owners=archive)

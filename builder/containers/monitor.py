@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.containers import control
 from builder.containers.hub import Hub
+from builder.containers.live import Live
 from builder.containers.logs import LogWriter
 from builder.containers.store import now
 from builder.containers.work import Task, add_layer, process_of, user_in_image, user_in_root
@@ -84,6 +85,7 @@ class Monitor:
         self._hub = Hub(task)
         self._machine: Machine | None = None
         self._root: Path | None = None
+        self._live = Live(containers)
 
     def work(self, link: socket.socket) -> None:
         """Run the task to its end, and say on ``link`` how it went."""
@@ -171,7 +173,11 @@ class Monitor:
                 process = process_of(self._container, self._task, user, self._hub.attached)
                 root = stack.enter_context(machine.root(image.layers, trees.tree(image.layers), process.mounts))
             self._root = root.path
-            ended = self._ended(lambda: machine.runtime.run(process, root.path, lambda _: None))
+            self._live.begin(image, trees, root, user, " ".join(self._task.arguments))
+            try:
+                ended = self._ended(lambda: machine.runtime.run(process, root.path, lambda _: None))
+            finally:
+                self._live.end()
             if self._task.main and self._container.auto_remove:
                 return ended.code if ended is not None else KILLED, None, ended.error if ended is not None else ""
             with layout.using():
@@ -230,6 +236,9 @@ class Monitor:
                 elif "signal" in document:
                     self._hub.reins.signal(document["signal"])
                     control.send(connection, {"sent": True})
+                elif "live" in document:
+                    self._hub.reins.settled.wait()
+                    control.send(connection, self._shown(self._hub.reins.pid if document["pause"] else 0))
                 elif "detach" in document:
                     owner = False
                 elif "join" in document:
@@ -238,6 +247,16 @@ class Monitor:
         if owner:
             self._hub.reins.signal(signal.SIGKILL)
         self._hub.drop(connection)
+
+    def _shown(self, paused: int) -> dict[str, Any]:
+        """Write down what the container is now, its process stopped meanwhile where there is one to be."""
+        try:
+            found = self._live.image(paused)
+        except (BuildError, LayersError) as error:
+            return _failure(error)
+        except OSError as error:
+            return {"failed": f"{self._container.name}: {error.strerror or error}"}
+        return {"retry": True} if found is None else {"current": str(found.digest)}
 
     def _join(self, connection: socket.socket, given: dict[str, Any], sinks: list[int], wanted: dict[str, Any]) -> None:
         """Run one more process for who has connected; his end is its end, unless it is detached."""

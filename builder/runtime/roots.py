@@ -10,11 +10,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from builder.errors import IsolationError
 from builder.runtime.owners import Owners
 from builder.runtime.placement import Placement
 from builder.runtime.rootfs import StepRoot
 from builder.runtime.unpacked import Unpacked, apply_layer
-from layers.changeset.diff import diff_snapshots, diff_upper
+from layers.changeset.diff import diff_live, diff_snapshots, diff_upper
 from layers.changeset.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ class Root(Protocol):
         """Give what the step did, once it has ended: paths in the order in which a layer has them.
 
         ``owners`` is what is known of owners, should all files belong to one user.
+        """
+
+    def live(self, owners: Owners = NOBODY) -> Iterator[Change]:
+        """Give what the step did until now, as :meth:`changes`, while it runs.
+
+        Raises:
+            IsolationError: that cannot be seen.
         """
 
     def keep(self, chain_id: Digest) -> None:
@@ -115,6 +123,10 @@ class _OverlayRoot:
         self._step.unmount()
         owner = None if self._own_ids else functools.partial(owners.owner, self._tree)
         return diff_upper(self._step.upper, self._tree, userxattr=self._unpacked.userxattr, owner=owner)
+
+    def live(self, owners: Owners = NOBODY) -> Iterator[Change]:
+        owner = None if self._own_ids else functools.partial(owners.owner, self._tree)
+        return diff_live(self._step.upper, self._tree, userxattr=self._unpacked.userxattr, owner=owner)
 
     def keep(self, chain_id: Digest) -> None:
         self._unpacked.keep_upper(self._step.upper, chain_id, self._parent)
@@ -193,6 +205,9 @@ class _DirectoryRoot:
         self.close()
         owner = None if self._own_ids else functools.partial(owners.owner, self._tree)
         return diff_snapshots(self._before, self.path, self._tree, owner=owner)
+
+    def live(self, owners: Owners = NOBODY) -> Iterator[Change]:  # noqa: ARG002 - as the protocol has it
+        raise IsolationError("without an overlay it cannot be seen what has changed before its process ends")
 
     def keep(self, chain_id: Digest) -> None:
         self.chain_id = str(chain_id)

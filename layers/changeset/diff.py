@@ -14,6 +14,7 @@ import stat
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from layers.changeset.beneath import GONE, Beneath
 from layers.changeset.directories import is_whiteout
 from layers.changeset.entry import Change, Entry, from_stat, keeps_xattr, kind_of, read_xattrs
 from layers.changeset.snapshot import Snapshot, snapshot
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     Owner = Callable[[Entry, bytes], tuple[int, int]]
     """Gives user and group of what is there, by its entry and its path on this machine."""
 
-__all__ = ["Snapshot", "diff_snapshots", "diff_upper", "snapshot"]
+__all__ = ["Snapshot", "diff_live", "diff_snapshots", "diff_upper", "snapshot"]
 
 _CHUNK = 1024 * 1024
 # a pipe that has taken a file's place must not be waited for
@@ -68,11 +69,7 @@ def diff_upper(upper: Path, lower: Tree, *, userxattr: bool, owner: Owner | None
                 yield from order.put(Change(path, None))
             continue
         xattrs = read_xattrs(full)
-        if marks + "redirect" in xattrs or marks + "metacopy" in xattrs:
-            raise ChangesetError(
-                f"an overlay with redirects or metadata-only copies cannot be read: {_text(path)}",
-                hint="mount it with redirect_dir=off,metacopy=off",
-            )
+        _check_plain(path, xattrs, marks)
         change = _change(path, full, info, xattrs, owner)
         if change is not None:
             yield from order.put(change, info, is_same=_is_same(old, change))
@@ -80,6 +77,57 @@ def diff_upper(upper: Path, lower: Tree, *, userxattr: bool, owner: Owner | None
             # a directory made below an opaque one is not marked itself
             hides = hides or xattrs.get(marks + "opaque") == b"y"
             todo += _below(path, os.listdir(full), lower.children(path) if hides else (), hides=hides)
+
+
+def diff_live(upper: Path, lower: Tree, *, userxattr: bool, owner: Owner | None = None) -> Iterator[Change]:
+    """Give what an overlay's upper directory changes while it is mounted and whoever writes there is not trusted.
+
+    As ``diff_upper``, but that no link is followed on the way to anything, and that what goes away meanwhile is passed
+    over. Of a file that grows the first bytes are given; one that shrinks or goes cannot be read.
+
+    Raises:
+        ChangesetError: as ``diff_upper``.
+        OSError: the directory cannot be read.
+    """
+    marks = "user.overlay." if userxattr else "trusted.overlay."
+    order = _Order()
+    with Beneath(os.fsencode(upper)) as beneath:
+        todo = _below(b"", beneath.names(b""), (), hides=False)
+        while todo:
+            path, hides, is_gone = todo.pop()
+            old = lower.get(path)
+            try:
+                full = beneath.host(path)
+                info = None if is_gone else os.lstat(full)
+                if info is None or is_whiteout(info):
+                    if old is not None:
+                        yield from order.put(Change(path, None))
+                    continue
+                xattrs = read_xattrs(full)
+                change, names = _change(path, full, info, xattrs, owner), []
+                if stat.S_ISDIR(info.st_mode):
+                    names = beneath.names(path)
+                if change is not None and change.open is not None:
+                    change = change._replace(open=functools.partial(beneath.open, path, info.st_size))
+                is_same = change is not None and _is_same(old, change)
+            except OSError as error:
+                if error.errno not in GONE:
+                    raise
+                continue
+            _check_plain(path, xattrs, marks)
+            if change is not None:
+                yield from order.put(change, info, is_same=is_same)
+            if stat.S_ISDIR(info.st_mode):
+                hides = hides or xattrs.get(marks + "opaque") == b"y"
+                todo += _below(path, names, lower.children(path) if hides else (), hides=hides)
+
+
+def _check_plain(path: bytes, xattrs: Mapping[str, bytes], marks: str) -> None:
+    if marks + "redirect" in xattrs or marks + "metacopy" in xattrs:
+        raise ChangesetError(
+            f"an overlay with redirects or metadata-only copies cannot be read: {_text(path)}",
+            hint="mount it with redirect_dir=off,metacopy=off",
+        )
 
 
 def diff_snapshots(
@@ -210,14 +258,13 @@ def _is_same(old: Entry | None, change: Change) -> bool:
 def _digest(change: Change) -> bytes:
     assert change.open is not None
     file = change.open()
-    assert isinstance(file, int)
+    hashed = sha256()
     try:
-        hashed = sha256()
-        while data := os.read(file, _CHUNK):
+        while data := os.read(file, _CHUNK) if isinstance(file, int) else file.read(_CHUNK):
             hashed.update(data)
-        return hashed.digest()
     finally:
-        os.close(file)
+        os.close(file) if isinstance(file, int) else file.close()
+    return hashed.digest()
 
 
 def _text(path: bytes) -> str:

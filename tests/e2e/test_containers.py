@@ -156,7 +156,7 @@ def test_a_container_runs_in_the_background_until_it_is_stopped(based: Pybuild) 
     assert id_[:12] in based("ps").out
     assert b"kept\n" == based("exec", "server", "cat", "/kept").out
     assert "is running" in str(based("rm", "server", code=1).err)
-    assert "is running" in str(based("commit", "server", "x:1", code=1).err)
+    assert "is running" in str(based("cp", "/etc/hostname", "server:/srv", code=1).err)
     assert b"server\n" == based("stop", "-t", "0", "server").out
 
     assert b"" == based("ps", "-q").out
@@ -165,6 +165,26 @@ def test_a_container_runs_in_the_background_until_it_is_stopped(based: Pybuild) 
     until(lambda: not processes(str(based.store)))
     assert "A /kept" in based("diff", "server").out.decode()
     assert not based.left()
+
+
+def test_what_a_running_container_has_become_is_seen(based: Pybuild, place: Path) -> None:
+    based("run", "-d", "--name", "live", "busybox", "sleep", "1000")
+    based("exec", "live", "sh", "-c", "echo new > /srv/file; rm /etc/motd; ln -s /etc /srv/link")
+
+    expected = ["C /etc", "D /etc/motd", "C /srv", "A /srv/file", "A /srv/link"]
+    assert expected == based("diff", "live").out.decode().splitlines()
+    based("cp", "live:/srv/file", place / "copied")
+    assert "new\n" == (place / "copied").read_text()
+    exported = names(based("export", "live").out)
+    assert ("srv/file" in exported, "etc/motd" in exported) == (True, False)
+    for option in ("--pause", "--no-pause"):
+        based("commit", option, "live", "made:1")
+        assert b"new\n" == based("run", "--rm", "made:1", "cat", "/srv/file").out
+    assert b"live\n" == based("ps", "--format", "{{.Names}}").out
+    assert b"new\n" == based("exec", "live", "cat", "/srv/file").out
+    based("rm", "-f", "live")
+    until(lambda: not processes(str(based.store)))
+    based.check_store()
 
 
 def test_waiting_and_starting_again(based: Pybuild) -> None:

@@ -92,6 +92,7 @@ SCENES: dict[str, list[Command]] = {
         ("exec", "-it", "server", "true"),
         ("exec", "-d", "server", "touch", "/detached"),
         ("exec", "server", "sh", "-c", "until test -e /detached; do sleep 0.02; done"),
+        ("diff", "server"),
         ("rename", "server", "renamed"),
         ("start", "renamed"),
         ("ps", "--format", "{{.Names}} {{.Image}} {{.Command}} {{.State}}"),
