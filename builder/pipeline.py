@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from builder.bases import Bases
     from builder.cache.cache import Cache
-    from builder.context.fingerprint import Memo
+    from builder.context.memo import Memo
     from builder.context.select import Files
     from builder.events import Listener
     from builder.execute.guard import Guard

@@ -115,7 +115,7 @@ def _left_over(layout: Layout) -> list[Path]:
 
 def _unusable(layout: Layout) -> list[Path]:
     """Give what was derived and is not what was written, or has lost its content: it is passed over and made anew."""
-    from builder.context.fingerprint import is_memo  # noqa: PLC0415 - what --help does not need
+    from builder.context.memo import is_memo  # noqa: PLC0415 - what --help does not need
     from layers.store.check import unusable_side  # noqa: PLC0415 - likewise
 
     cache = cache_of(layout)

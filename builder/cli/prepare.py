@@ -13,8 +13,8 @@ from builder.cache.local import LocalCache, WriteOnlyCache
 from builder.cli import inputs, outside
 from builder.cli.exporters import Ends, exporters
 from builder.context.context import LocalContext, ignore_file_for
-from builder.context.fingerprint import Memo
 from builder.context.ignore import Ignore
+from builder.context.memo import Memo
 from builder.context.remote import open_context
 from builder.errors import BuildError, ContextError
 from builder.execute.guard import ScanMode

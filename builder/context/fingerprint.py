@@ -12,7 +12,6 @@ import os
 import struct
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,13 +20,12 @@ from builder.context.select import Selected
 from builder.errors import ContextError
 from layers.changeset.entry import Change
 from layers.frozen import frozen
-from layers.store.files import replace_file, sealed, temporary_beside, unsealed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from hashlib import _Hash
-    from pathlib import Path
 
+    from builder.context.memo import Memo
     from layers.changeset.entry import Content, Entry
 
 _COUNTER_TICK = 50_000_000
@@ -43,11 +41,6 @@ _IS_LOCAL = 0xFFFF_FFFF
 """How the record of a file of this machine begins: others begin with the length of a path."""
 _LOCAL = struct.Struct("<IIIQQqqq")
 _ENTRY = struct.Struct("<IQQQII")
-_MAGIC = b"pybuild files 1\n"
-_PURPOSE = "memo of files"
-_COUNT = struct.Struct("<II")
-_SELECTION = struct.Struct("32s32s")
-_FILE = struct.Struct("<QQqqq32s")
 
 
 class Statted(NamedTuple):
@@ -57,96 +50,6 @@ class Statted(NamedTuple):
     """sha256, raw."""
     settled: bool
     """Whether any later change is bound to give another digest: no file changed just now."""
-
-
-class Memo:
-    """Contents seen before, kept in one file.
-
-    Two builds that save at a time lose only what one of them remembered. Not for several threads at a time.
-    """
-
-    _MAX_SELECTIONS = 1_000
-    _MAX_FILES = 500_000
-
-    def __init__(self) -> None:
-        self._selections: dict[bytes, bytes] = {}
-        self._files: dict[tuple[int, int], tuple[int, int, int, bytes]] = {}
-        self._unread_files = b""
-        self._changed = False
-
-    @classmethod
-    def load(cls, path: Path) -> Memo:
-        """Read a memo; a missing or damaged file gives an empty one."""
-        memo = cls()
-        with suppress(OSError, struct.error):
-            body = unsealed(path.read_bytes(), _PURPOSE)
-            if body is not None and body.startswith(_MAGIC):
-                start = len(_MAGIC) + _COUNT.size
-                selections, files = _COUNT.unpack(body[len(_MAGIC) : start])
-                middle = start + selections * _SELECTION.size
-                memo._selections = dict(_SELECTION.iter_unpack(body[start:middle]))
-                memo._unread_files = body[middle : middle + files * _FILE.size]
-        return memo
-
-    def save(self, path: Path) -> None:
-        """Write the memo if it has learnt something, in one step, so that readers see the old or the new one.
-
-        Raises:
-            StoreError: the directory cannot be written.
-        """
-        if not self._changed:
-            return
-        selections = list(self._selections.items())[-self._MAX_SELECTIONS :]
-        files = list(self._known_files().items())[-self._MAX_FILES :]
-        parts = [_MAGIC, _COUNT.pack(len(selections), len(files))]
-        parts += (_SELECTION.pack(*pair) for pair in selections)
-        parts += (_FILE.pack(*key, *value) for key, value in files)
-        body = b"".join(parts)
-        replace_file(path, sealed(body, _PURPOSE), temporary_beside(path))
-        self._changed = False
-
-    def selection(self, stat_digest: bytes) -> bytes | None:
-        """Give the content digest of a selection that had this stat digest."""
-        return self._selections.get(stat_digest)
-
-    def remember_selection(self, stat_digest: bytes, content_digest: bytes) -> None:
-        """Remember a whole selection."""
-        if self._selections.get(stat_digest) != content_digest:
-            self._selections[stat_digest] = content_digest
-            self._changed = True
-
-    def file(self, info: os.stat_result) -> bytes | None:
-        """Give the sha256 of a file's content, if it was seen behind the same ``lstat``."""
-        known = self._known_files().get((info.st_dev, info.st_ino))
-        if known is None or known[:3] != (info.st_size, info.st_mtime_ns, info.st_ctime_ns):
-            return None
-        return known[3]
-
-    def remember_file(self, info: os.stat_result, digest: bytes) -> None:
-        """Remember the sha256 of a file that was read after ``info`` was taken."""
-        key, value = (info.st_dev, info.st_ino), (info.st_size, info.st_mtime_ns, info.st_ctime_ns, digest)
-        known = self._known_files()
-        if known.get(key) == value and len(known) < self._MAX_FILES:
-            return
-        known.pop(key, None)  # so that the newest stand last, and are kept
-        known[key] = value
-        self._changed = True
-
-    def _known_files(self) -> dict[tuple[int, int], tuple[int, int, int, bytes]]:
-        if self._unread_files:
-            records = _FILE.iter_unpack(self._unread_files)
-            self._files = {(dev, inode): (size, mtime, ctime, sha) for dev, inode, size, mtime, ctime, sha in records}
-            self._unread_files = b""
-        return self._files
-
-
-def is_memo(path: Path) -> bool:
-    """Tell whether a file is a memo of this version as it was written."""
-    try:
-        content = unsealed(path.read_bytes(), _PURPOSE)
-    except OSError:
-        return False
-    return content is not None and content.startswith(_MAGIC)
 
 
 class Fingerprint(NamedTuple):

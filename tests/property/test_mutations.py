@@ -18,7 +18,7 @@ from builder.cache.key import cache_key
 from builder.cache.local import LocalCache
 from builder.containers.record import Container
 from builder.containers.store import Containers, new_id
-from builder.context.fingerprint import Memo
+from builder.context.memo import Memo
 from builder.runtime.unpacked import Unpacked
 from builder.runtime.userns import Namespace
 from layers.archive import docker, oci

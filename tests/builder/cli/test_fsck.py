@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from builder.context.fingerprint import Memo
+from builder.context.memo import Memo
 from layers.digest import Digest
 from layers.reference import Reference
 from layers.store.layout import Layout

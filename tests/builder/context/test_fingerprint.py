@@ -11,8 +11,9 @@ import pytest
 
 from builder.context import fingerprint as module
 from builder.context.context import LocalContext
-from builder.context.fingerprint import Memo, Noted, content_digest, fingerprint, stat_digest
+from builder.context.fingerprint import Noted, content_digest, fingerprint, stat_digest
 from builder.context.ignore import Ignore
+from builder.context.memo import Memo
 from builder.context.select import select
 from builder.errors import ContextError
 from layers.changeset.entry import Change, Entry
