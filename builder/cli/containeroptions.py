@@ -63,6 +63,22 @@ class Wanted:
     remove: Annotated[bool, typer.Option("--rm", help="Remove the container when it ends.")] = False
     readonly: Annotated[bool, typer.Option("--read-only", help="Let nothing be written to its files.")] = False
     init: Annotated[bool, typer.Option("--init", help="Have docker-init, tini or catatonit reap processes.")] = False
+    memory: Annotated[str, typer.Option("-m", "--memory", metavar="BYTES", help="Memory it may take, as in 512m.")] = ""
+    memory_swap: Annotated[
+        str, typer.Option("--memory-swap", metavar="BYTES", help="Memory and swap together; -1 for any amount of swap.")
+    ] = ""
+    cpu_shares: Annotated[int, typer.Option("-c", "--cpu-shares", help="Its weight; 1024 is the usual.")] = 0
+    cpu_quota: Annotated[
+        int, typer.Option("--cpu-quota", help="Microseconds of processor time in each --cpu-period.")
+    ] = 0
+    cpu_period: Annotated[int, typer.Option("--cpu-period", help="Microseconds, from 1000 to 1000000.")] = 0
+    cpuset_cpus: Annotated[
+        str, typer.Option("--cpuset-cpus", metavar="LIST", help="Processors it may use, as in 0-2,7.")
+    ] = ""
+    cpuset_mems: Annotated[str, typer.Option("--cpuset-mems", metavar="LIST", help="Nodes of memory, likewise.")] = ""
+    cgroup_parent: Annotated[
+        str, typer.Option("--cgroup-parent", metavar="PATH", help="The control group in which it gets its own.")
+    ] = ""
     stop_signal: Annotated[str, typer.Option("--stop-signal", metavar="SIGNAL", help="What asks it to end.")] = ""
     stop_timeout: Annotated[
         int, typer.Option("--stop-timeout", metavar="SECONDS", min=0, help="From that signal to the killing one.")
@@ -137,6 +153,7 @@ def described(
         mounts=tuple(wanted.volumes or ()),
         tmpfs=tuple(wanted.tmpfs or ()),
         hosts=tuple(f"{name}:{address}" for name, address in extra_hosts(wanted.hosts or ())),
+        **_limits(wanted),
         isolation=opt.way(wanted.isolation, wanted.runtime),
         stop_signal=stop,
         stop_timeout=wanted.stop_timeout,
@@ -149,6 +166,25 @@ def described(
         labels={**config.labels, **pairs(wanted.labels or (), "--label")},
         created=now(),
     )
+
+
+def _limits(wanted: Wanted) -> dict[str, Any]:
+    """Give what a container's control group is to keep, by the fields of a Container."""
+    from builder.cli.inputs import resources  # noqa: PLC0415 - what --help does not need
+
+    parent, memory, swap = wanted.cgroup_parent, wanted.memory, wanted.memory_swap
+    shares, quota, period = wanted.cpu_shares, wanted.cpu_quota, wanted.cpu_period
+    found = resources(parent, memory, swap, shares, quota, period, wanted.cpuset_cpus, wanted.cpuset_mems)
+    return {
+        "cgroup_parent": found.parent,
+        "memory": found.memory,
+        "memory_swap": found.memory_swap,
+        "cpu_shares": found.cpu_shares,
+        "cpu_quota": found.cpu_quota,
+        "cpu_period": found.cpu_period,
+        "cpuset_cpus": found.cpuset_cpus,
+        "cpuset_mems": found.cpuset_mems,
+    }
 
 
 def environment_of(

@@ -41,6 +41,15 @@ class Container:
     """Directories in memory: ``/path[:size=BYTES,mode=OCTAL,ro]``."""
     hosts: tuple[str, ...] = ()
     """Lines of /etc/hosts: ``name:address``."""
+    cgroup_parent: str = ""
+    """This and what follows is as in :class:`builder.runtime.cgroups.Resources`."""
+    memory: int = 0
+    memory_swap: int = 0
+    cpu_shares: int = 0
+    cpu_quota: int = 0
+    cpu_period: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
     isolation: str = "auto"
     stop_signal: str = ""
     stop_timeout: int = 10

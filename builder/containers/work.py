@@ -62,7 +62,8 @@ def process_of(container: Container, task: Task, user: ResolvedUser, attached: A
     Raises:
         BuildError: something that is to be mounted is not there.
     """
-    from builder.runtime.runtime import Process  # noqa: PLC0415 - what --help does not need
+    from builder.runtime.cgroups import Resources  # noqa: PLC0415 - what --help does not need
+    from builder.runtime.runtime import Process  # noqa: PLC0415 - likewise
 
     hostname = container.hostname or container.short
     variables = {"PATH": DEFAULT_PATH, "HOSTNAME": hostname} | ({"TERM": "xterm"} if task.tty else {})
@@ -80,6 +81,16 @@ def process_of(container: Container, task: Task, user: ResolvedUser, attached: A
         network=container.network,  # type: ignore[arg-type] # checked when the container was made
         mounts=tuple(mounts),
         hosts=tuple(each.partition(":")[::2] for each in container.hosts),
+        resources=Resources(
+            container.cgroup_parent,
+            container.memory,
+            container.memory_swap,
+            container.cpu_shares,
+            container.cpu_quota,
+            container.cpu_period,
+            container.cpuset_cpus,
+            container.cpuset_mems,
+        ),
         attached=attached,
         readonly=container.readonly,
     )

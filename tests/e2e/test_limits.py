@@ -63,6 +63,29 @@ def test_a_step_runs_below_the_group_that_is_named(based: Pybuild, write: Write)
             path.rmdir()
 
 
+@pytest.mark.root
+def test_a_container_has_the_limits_that_it_was_made_with(based: Pybuild) -> None:
+    """Also when it is started again; above its memory it is killed."""
+    based(
+        "create",
+        "--name",
+        "one",
+        "-m",
+        "32m",
+        "--cpuset-cpus",
+        "0",
+        "busybox",
+        "sh",
+        "-c",
+        "nproc; tail -c 99m /dev/zero",
+    )
+
+    for _ in range(2):
+        assert b"1\n" == based("start", "--attach", "one", code=137).out
+    assert b"1\n" == based("run", "--rm", "--cpuset-cpus", "0", "busybox", "nproc").out
+    assert "the minimum is 6m" in based.fails("run", "-m", "1m", "busybox", "true", code=125)
+
+
 @contextmanager
 def delegated(uid: int) -> Iterator[Path]:
     """Give a group of version 2 that belongs to a user."""
