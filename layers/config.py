@@ -91,9 +91,13 @@ class ContainerConfig:
         """Read the value of ``config``.
 
         Raises:
-            InvalidError: a field of another type.
+            InvalidError: a field of another type; a NUL in a path or variable, which ends it for the kernel.
         """
         where = "config.config"
+        if "\0" in (get(source, str, "WorkingDir", where) or ""):
+            raise InvalidError(f"{where}.WorkingDir has a NUL")
+        if any("\0" in each for each in strings(source, "Env", where) or ()):
+            raise InvalidError(f"{where}.Env has a NUL")
         healthcheck = get(source, dict, "Healthcheck", where)
         return cls(
             get(source, str, "User", where) or "",

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 def prepare(site: Site, state: BuildState, instruction: Workdir) -> tuple[BuildState, str, CacheKey | None]:
     """Give the state with the new working directory, the step's history, and its key: None where it makes no layer."""
     path = working_directory(state, instruction.path)
+    if "\0" in path:  # no kernel makes such a directory, and readers of a tar make another one
+        raise StepError(f"WORKDIR {path!r} has a NUL")
     created_by = f"WORKDIR {path}"
     if path == "/":
         return with_container(state, created_by, working_dir=path), created_by, None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from layers.archive import docker
+from tests.support import hostileconfigs
 from tests.support.hostile import CORPUS, Hostile, Outside
 from tests.support.hostileroutes import ROUTES, TAKEN, ran
 from tests.support.images import image, layer, tar_of
@@ -107,3 +108,17 @@ def test_too_many_entries_end_at_their_bound(pybuild: Pybuild, place: Path) -> N
         assert "hint: PYBUILD_MAX_ENTRIES allows more" in said
         pybuild(*arguments, env={"PYBUILD_MAX_ENTRIES": "20", "PYBUILD_MAX_NAMES": "1m"})
     assert "invalid PYBUILD_MAX_ENTRIES 'many'" in pybuild.fails("images", env={"PYBUILD_MAX_ENTRIES": "many"})
+
+
+@pytest.mark.parametrize("name", ["env a hundred thousand times", "directory of a mebibyte", "env with a NUL"])
+def test_a_hostile_config_ends_in_words_or_as_any_other(pybuild: Pybuild, place: Path, name: str) -> None:
+    """All of them: ``python -m tests.support.hostileconfigs``."""
+    (place / "work").mkdir()
+    ended = hostileconfigs.way_out(hostileconfigs.ALL[name], pybuild, place / "work")
+    assert [] == [each for each in ended if each != TAKEN and len(each) < 10]
+    assert [] == pybuild.left()
+
+
+def test_a_directory_with_a_nul_is_no_directory(pybuild: Pybuild, place: Path) -> None:
+    (place / "Dockerfile").write_text("FROM scratch\nWORKDIR /a\0b\n")
+    assert "has a NUL" in pybuild.fails("build", place)

@@ -93,6 +93,8 @@ def test_a_platform_is_brought_into_normal_form() -> None:
     ("document", "message"),
     [
         ({"rootfs": []}, r"config\.rootfs is a list"),
+        ({"config": {"WorkingDir": "/a\0b"}}, r"config\.config\.WorkingDir has a NUL"),
+        ({"config": {"Env": ["A=/\0b"]}}, r"config\.config\.Env has a NUL"),
         ({"rootfs": {"diff_ids": [1]}}, r"config\.rootfs\.diff_ids\[0\] is a int"),
         ({"rootfs": {"diff_ids": ["x"]}}, "not a digest"),
         ({"history": {}}, r"config\.history is a dict"),

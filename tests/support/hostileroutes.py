@@ -52,7 +52,7 @@ def way_out(name: str, case: Hostile) -> str:
         remove(top)
 
 
-def _ends(pybuild: Pybuild, *arguments: str | Path) -> str:
+def ends(pybuild: Pybuild, *arguments: str | Path) -> str:
     """Run a command, which does or refuses, and give the error."""
     done = subprocess.run(
         pybuild.command(*arguments),
@@ -92,14 +92,14 @@ def add(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
     context = _context(work / "context", f"FROM scratch\n{lines}")
     for i, tar in enumerate(tars):
         (context / f"{i}.tar").write_bytes(tar)
-    return _ends(pybuild, "build", context, "-o", f"type=local,dest={work / 'root'}")
+    return ends(pybuild, "build", context, "-o", f"type=local,dest={work / 'root'}")
 
 
 def base(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
     """FROM an OCI layout, and write the image's files into a directory."""
     context = _context(work / "context", "FROM base\n")
     given = f"base=oci-layout://{_layout(tars, work)}"
-    return _ends(pybuild, "build", context, "--build-context", given, "-o", f"type=local,dest={work / 'root'}")
+    return ends(pybuild, "build", context, "--build-context", given, "-o", f"type=local,dest={work / 'root'}")
 
 
 def from_registry(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
@@ -107,7 +107,7 @@ def from_registry(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
     with Registry() as registry:
         registry.add(image(layer({"etc/": b"", "x": b"of the base"}), *(layer_of_tar(each) for each in tars)))
         context = _context(work / "context", f"FROM {registry.address}/app:1\n")
-        return _ends(pybuild, "build", context, "-o", f"type=local,dest={work / 'root'}")
+        return ends(pybuild, "build", context, "-o", f"type=local,dest={work / 'root'}")
 
 
 def add_url(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
@@ -115,14 +115,14 @@ def add_url(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
     with web({f"/{i}.tar": tar for i, tar in enumerate(tars)}) as site:
         lines = "".join(f"ADD --unpack {site.url}/{i}.tar /place/\n" for i, _ in enumerate(tars))
         context = _context(work / "context", f"FROM scratch\n{lines}")
-        return _ends(pybuild, "build", context, "-o", f"type=local,dest={work / 'root'}")
+        return ends(pybuild, "build", context, "-o", f"type=local,dest={work / 'root'}")
 
 
 def copied(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
     """COPY all of an image, and write the files of the copy as a tar, which is unpacked by the test."""
     context = _context(work / "context", "FROM scratch\nCOPY --from=base / /copy/\n")
     given = f"base=oci-layout://{_layout(tars, work)}"
-    ended = _ends(pybuild, "build", context, "--build-context", given, "-o", f"type=tar,dest={work / 'out.tar'}")
+    ended = ends(pybuild, "build", context, "--build-context", given, "-o", f"type=tar,dest={work / 'out.tar'}")
     if ended == TAKEN:
         _contents(work / "out.tar", work / "root")
     return ended
@@ -141,7 +141,7 @@ def _contents(tar: Path, directory: Path) -> None:
 def imported(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
     """Import the last tar as an image."""
     (work / "given.tar").write_bytes(tars[-1])
-    return _ends(pybuild, "import", work / "given.tar", "hostile:1")
+    return ends(pybuild, "import", work / "given.tar", "hostile:1")
 
 
 def loaded(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
@@ -150,14 +150,14 @@ def loaded(pybuild: Pybuild, tars: Sequence[bytes], work: Path) -> str:
     buffer = io.BytesIO()
     docker.write([(found, [_NAME])], buffer)
     (work / "image.tar").write_bytes(buffer.getvalue())
-    ended = _ends(pybuild, "load", "-i", work / "image.tar")
+    ended = ends(pybuild, "load", "-i", work / "image.tar")
     if ended == TAKEN:
-        ended = _ends(pybuild, "create", "--name", "hostile", "hostile:1", "true")
+        ended = ends(pybuild, "create", "--name", "hostile", "hostile:1", "true")
     if ended == TAKEN:
-        ended = _ends(pybuild, "cp", "hostile:/", work / "root")
-        if _ends(pybuild, "export", "-o", work / "out.tar", "hostile") == TAKEN:
+        ended = ends(pybuild, "cp", "hostile:/", work / "root")
+        if ends(pybuild, "export", "-o", work / "out.tar", "hostile") == TAKEN:
             _contents(work / "out.tar", work / "exported")
-        _ends(pybuild, "rm", "-f", "hostile")
+        ends(pybuild, "rm", "-f", "hostile")
     return ended
 
 
@@ -171,7 +171,7 @@ def ran(isolation: str) -> Route:
         context = _context(work / "context", lines)
         given = f"base=oci-layout://{_layout(tars, work)}"
         out = f"type=local,dest={work / 'root'}"
-        return _ends(pybuild, "build", context, "--build-context", given, "--isolation", isolation, "-o", out)
+        return ends(pybuild, "build", context, "--build-context", given, "--isolation", isolation, "-o", out)
 
     return run
 
