@@ -61,11 +61,10 @@ class Memo:
         if not self._changed:
             return
         selections = list(self._selections.items())[-self._MAX_SELECTIONS :]
-        files = self._newest_files()
-        parts = [_MAGIC, _COUNT.pack(len(selections), len(files) // _FILE.size)]
+        self._keep_newest_files()
+        parts: list[bytes | bytearray] = [_MAGIC, _COUNT.pack(len(selections), len(self._files) // _FILE.size)]
         parts += (_SELECTION.pack(*pair) for pair in selections)
-        parts.append(files)
-        body = b"".join(parts)
+        body = b"".join([*parts, self._files])
         replace_file(path, sealed(body, _PURPOSE), temporary_beside(path))
         self._changed = False
 
@@ -106,13 +105,14 @@ class Memo:
             self._found = {bytes(files[at : at + size]): at for at in range(0, len(files), _FILE.size)}
         return self._found
 
-    def _newest_files(self) -> bytes:
-        """Give the records that are to be kept, each file's once; the newest stand last."""
-        places = self._places()
-        if len(places) * _FILE.size == len(self._files):
-            return bytes(self._files[-self._MAX_FILES * _FILE.size :])
-        newest = sorted(places.values())[-self._MAX_FILES :]
-        return b"".join([self._files[at : at + _FILE.size] for at in newest])
+    def _keep_newest_files(self) -> None:
+        """Forget all but the records that are to be kept, each file's once; the newest stand last."""
+        starts, self._found = self._places(), None  # not held beside what is written
+        if len(starts) * _FILE.size != len(self._files):
+            newest = sorted(starts.values())[-self._MAX_FILES :]
+            self._files = bytearray().join([self._files[at : at + _FILE.size] for at in newest])
+        elif len(starts) > self._MAX_FILES:
+            del self._files[: -self._MAX_FILES * _FILE.size]
 
 
 def _record(info: os.stat_result, digest: bytes) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 import os
 import random
 import threading
@@ -328,3 +329,16 @@ def test_an_entry_with_more_attributes_than_any_reader_takes_is_refused() -> Non
 
     with pytest.raises(ChangesetError, match="/a has more attributes than a layer can hold"):
         write_layer([Change(b"a", Entry(b"a", "directory", 0o755, xattrs=xattrs))], io.BytesIO(), "gzip")
+
+
+def test_entries_are_told_a_block_at_a_time_as_the_layer_has_them() -> None:
+    """Who needs their digests need not hold them until the layer stands."""
+    told: list[list[Entry]] = []
+    tree = small_files() | {b"d05/large": bytes(3 * MIB), b"d06/empty": b""}
+
+    changes = Layers(Path())._changes(tree, ())
+    index = write_layer(changes, io.BytesIO(), "none", told=lambda entries: told.append(list(entries))).index
+
+    assert max(map(len, told)) < len(tree) / 2
+    assert index.entries == list(itertools.chain(*told))
+    assert sha256(bytes(3 * MIB)).digest() in {entry.digest for each in told for entry in each}
