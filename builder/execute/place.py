@@ -41,7 +41,13 @@ class Destination:
 
     @classmethod
     def parse(cls, text: str, working_dir: str) -> Destination:
-        """Read a destination; a relative one is below the working directory, and ``..`` ends at the root."""
+        """Read a destination; a relative one is below the working directory, and ``..`` ends at the root.
+
+        Raises:
+            StepError: it has a NUL: no kernel makes such a file, and readers of a tar make another one.
+        """
+        if "\0" in text:
+            raise StepError(f"the destination {text!r} has a NUL")
         path = posixpath.normpath("/" + posixpath.join(working_dir, text)).lstrip("/")
         directory = text.endswith(("/", "/.")) or not path
         return cls(path.encode("utf-8", "surrogateescape"), directory)

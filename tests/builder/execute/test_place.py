@@ -101,6 +101,11 @@ def test_dots_end_at_the_root() -> None:
     assert ["d"] == list(copied(["f"], "/../../d", ONE))
 
 
+def test_a_destination_with_a_nul_is_an_error() -> None:
+    with pytest.raises(StepError, match="has a NUL"):
+        Destination.parse("/a\0b", "/")
+
+
 def test_a_directory_brings_its_contents_and_never_itself() -> None:
     assert ["new", "new/s", "new/s/y", "new/x"] == list(copied(["d"], "/new", DIRECTORY))
 
