@@ -61,6 +61,8 @@ class Command:
     """Whether the program itself waits for everything that the process it starts leaves running."""
     terminal: int | None = None
     """The descriptor of a person's terminal, with which the command is connected."""
+    gate: str = ""
+    """A filter for the calls of the program and all that it starts, in hexadecimal; see :mod:`builder.runtime.gate`."""
     recording: Recording | None = None
     """How to write down what ``chown`` is called with."""
 

@@ -96,7 +96,9 @@ class Runc:
                 del tail[:-_TAIL]
                 output(data)
 
-            command = self._command(bundle, process.terminal, group)
+            command = replace(
+                self._command(bundle, process.terminal, group), gate=spec.gate_of(process, self.sandbox).hex()
+            )
             if listener:
                 recording = Recording(str(rootfs), str(upper_of(rootfs)), socket=listener)
                 command = replace(command, recording=recording)
@@ -115,7 +117,8 @@ class Runc:
         place = Path(tempfile.mkdtemp(prefix="join-", dir=bundle))
         document = spec.process_of(process, self.sandbox, spec.capabilities_of(process, self.sandbox))
         _write_document(place / "process.json", document)
-        return self._ended(self._joining(bundle, place), place, process.attached, lambda _: None, bytearray())
+        command = replace(self._joining(bundle, place), gate=spec.gate_of(process, self.sandbox).hex())
+        return self._ended(command, place, process.attached, lambda _: None, bytearray())
 
     def _ended(
         self,

@@ -261,6 +261,8 @@ def _exec(command: dict[str, Any], streams: list[int], failed: int, recorder: Re
         syscalls.die_with_parent(signal.SIGKILL)
         if recorder is not None:
             recorder.listen_to_this_process()
+        if command["gate"]:
+            syscalls.filter_calls(bytes.fromhex(command["gate"]))
         os.execvpe(command["arguments"][0], command["arguments"], command["environment"])  # noqa: S606 - no shell wanted
     except OSError as error:
         os.write(failed, str(error.errno).encode())

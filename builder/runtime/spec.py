@@ -125,6 +125,11 @@ def capabilities_of(process: Process, sandbox: Sandbox) -> list[str]:
     return sorted(allowed)
 
 
+def gate_of(process: Process, sandbox: Sandbox) -> bytes:
+    """Give the filter that the runtime is to be started with; the document relies on it. Empty where there is none."""
+    return seccomp.gate_of(capabilities_of(process, sandbox)) if _is_filtered(process, sandbox) else b""
+
+
 def hosts(process: Process, gateway: str) -> str:
     """Give the /etc/hosts of a step, which reaches the machine at ``gateway``."""
     lines = ["127.0.0.1\tlocalhost " + process.hostname, "::1\tlocalhost ip6-localhost ip6-loopback"]
@@ -219,6 +224,11 @@ def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], group: s
         linux["resources"]["devices"] = [{"allow": insecure, "access": "rwm"}]
     if not insecure:
         linux |= {"maskedPaths": [*_MASKED, *_thermal_paths()], "readonlyPaths": list(_READONLY)}
-    if not insecure or sandbox.single:
-        linux["seccomp"] = seccomp.profile(capabilities, pretend_ownership=sandbox.single, listener=listener)
+    if _is_filtered(process, sandbox):
+        make = seccomp.refusals if seccomp.gate_of(capabilities) else seccomp.profile
+        linux["seccomp"] = make(capabilities, pretend_ownership=sandbox.single, listener=listener)
     return linux
+
+
+def _is_filtered(process: Process, sandbox: Sandbox) -> bool:
+    return process.security != "insecure" or sandbox.single

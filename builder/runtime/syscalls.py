@@ -35,9 +35,11 @@ _STATX_INO_AND_BIRTH = 0x900
 _SYS_OPENAT2 = 437
 _SYS_SECCOMP = {"x86_64": 317}
 _SECCOMP_SET_MODE_FILTER = 1
+_SECCOMP_MODE_FILTER = 2
 _SECCOMP_FILTER_FLAG_NEW_LISTENER = 8
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_SET_PDEATHSIG = 1
+_PR_SET_SECCOMP = 22
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -118,6 +120,14 @@ def identity(path: bytes) -> tuple[int, int]:
     _call("statx", ctypes.c_int(_AT_FDCWD), path, ctypes.c_int(_AT_SYMLINK_NOFOLLOW), mask, found)
     inode, seconds, nanoseconds = struct.unpack_from("=32xQ40xqI", found.raw)
     return inode, seconds * 1_000_000_000 + nanoseconds
+
+
+def filter_calls(program: bytes) -> None:
+    """Filter the calls of this process and its children by a program of BPF; root of a user namespace may."""
+    code = ctypes.create_string_buffer(program, len(program))
+    filters = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
+    how = (ctypes.c_int(_PR_SET_SECCOMP), ctypes.c_ulong(_SECCOMP_MODE_FILTER))
+    _call("prctl", *how, filters, ctypes.c_ulong(0), ctypes.c_ulong(0))
 
 
 def listen(program: bytes) -> int:

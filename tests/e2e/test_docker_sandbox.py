@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from builder.runtime import spec
+from builder.runtime import seccomp, spec
 from builder.runtime.runtime import Process
 from builder.runtime.spec import Sandbox
 from tests.support import perl
@@ -124,8 +124,11 @@ def engines(docker: Docker) -> Iterator[dict[str, Any]]:
 
 
 def ours() -> dict[str, Any]:
-    """Give the config.json of a step."""
-    return spec.config(Process(("true",)), Path("/root"), Sandbox(), {}, "/group")
+    """Give the config.json of a step on a machine without a gate; with one, it means the same (``test_gate.py``)."""
+    document = spec.config(Process(("true",)), Path("/root"), Sandbox(), {}, "/group")
+    capabilities = document["process"]["capabilities"]["effective"]
+    document["linux"]["seccomp"] = seccomp.profile(capabilities)
+    return document
 
 
 def unconditional(document: dict[str, Any]) -> set[str]:

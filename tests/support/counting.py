@@ -1,7 +1,7 @@
 """Count what a command of pybuild does: a small program around it, in which every file that is opened is seen.
 
-Not so what a thread called ``remove`` opens, which clears away while other work goes on: how far it comes before the
-command ends is chance.
+Not so what ``shutil.rmtree`` opens: a thread clears away while other work goes on, and in the end all that is left goes
+at once, so that how often it looks is chance.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from tests.support.programs import Pybuild
 
 _AROUND = """
-import atexit, collections, json, os, sys, threading
+import atexit, collections, json, os, sys
 counts, listed, forks, me = collections.Counter(), 0, 0, os.getpid()
 def see(event, arguments):
     global listed, forks
-    if threading.current_thread().name == "remove":
-        return
     if event == "open" and isinstance(arguments[0], (str, bytes)):
+        frame = sys._getframe()
+        while frame:
+            if frame.f_code.co_name.startswith("_rmtree"):
+                return
+            frame = frame.f_back
         counts[os.path.basename(os.fsdecode(arguments[0]))] += 1
     elif event == "os.scandir" or event == "os.listdir":
         listed += 1
