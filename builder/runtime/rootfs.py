@@ -21,9 +21,12 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from builder.runtime.runtime import Mount
+    from layers.changeset.tree import Tree
 
 _SYSTEM = ("/proc", "/sys", "/dev")
 _FILES = ("/etc/resolv.conf", "/etc/hosts")
+_NOT_UNPACKED = {"character", "block"}
+"""What an image may have and its unpacked layers not."""
 
 
 class StepRoot:
@@ -37,8 +40,11 @@ class StepRoot:
         *,
         userxattr: bool,
         devices: bool = True,
+        tree: Tree | None = None,
     ) -> None:
         """Mount ``lowers``, top first, with a mount point for everything that a step will have mounted.
+
+        ``tree`` is what they hold together, where that is known: it is asked for faster than the disk.
 
         Missing mount points lie in a directory of their own between ``lowers`` and the upper directory, so that they
         are seen by the step and do not belong to its changes. ``scratch`` is on the file system of the lowers. Without
@@ -53,18 +59,20 @@ class StepRoot:
         """What changed, once the step has ended: overlay's own whiteouts and opaque marks."""
         self._mounted = False
         try:
-            self._mount(lowers, mounts, userxattr=userxattr, devices=devices)
+            self._mount(lowers, mounts, tree, userxattr=userxattr, devices=devices)
         except BaseException:
             self.close()
             raise
 
-    def _mount(self, lowers: Sequence[Path], mounts: Iterable[Mount], *, userxattr: bool, devices: bool) -> None:
+    def _mount(
+        self, lowers: Sequence[Path], mounts: Iterable[Mount], tree: Tree | None, *, userxattr: bool, devices: bool
+    ) -> None:
         for name in ("root", "upper", "work", "stubs"):
             (self._directory / name).mkdir(0o755)
         stubs = self._directory / "stubs"
         bottom = list(lowers) or [stubs]
         _copy_attributes(bytes(bottom[0]), bytes(self.upper))
-        if make_stubs(lowers, stubs, mounts, userxattr=userxattr) and lowers:
+        if make_stubs(lowers, stubs, mounts, tree, userxattr=userxattr) and lowers:
             bottom.insert(0, stubs)
         work = self._directory / "work"
         overlay(bottom, self.root, upper=self.upper, work=work, userxattr=userxattr, devices=devices)
@@ -96,19 +104,29 @@ def upper_of(root: Path) -> Path:
     return upper if root.name == "root" and upper.is_dir() else root
 
 
-def make_stubs(lowers: Sequence[Path], stubs: Path, mounts: Iterable[Mount], *, userxattr: bool) -> bool:
+def make_stubs(
+    lowers: Sequence[Path], stubs: Path, mounts: Iterable[Mount], tree: Tree | None = None, *, userxattr: bool
+) -> bool:
     """Make in ``stubs`` the mount points that the image has not; say whether there are any.
 
-    A directory of the image above one is there as well, with the image's mode, owner, times and attributes.
+    A directory of the image above one is there as well, with the image's mode, owner, times and attributes. ``tree`` is
+    what ``lowers`` hold together, where that is known.
     """
     view = Stack(lowers, "user.overlay.opaque" if userxattr else "trusted.overlay.opaque")
+
+    def shows(path: bytes) -> bool:
+        if tree is None:
+            return view.find(path) is not None
+        entry = tree.get(path)
+        return not path or (entry is not None and entry.kind not in _NOT_UNPACKED)
+
     wanted = [(path, True, 0o755) for path in _SYSTEM] + [(path, False, 0o644) for path in _FILES]
     wanted += [(each.target, each.is_directory, each.point_mode) for each in mounts]
     made: list[tuple[bytes, bytes | None]] = []
     covered: list[bytes] = []
     for target, directory, mode in wanted:
-        path = resolve(view, os.fsencode(target), follow_last=True)
-        if view.find(path) is None and not any(path.startswith(each + b"/") for each in covered):
+        path = resolve(tree if tree is not None else view, os.fsencode(target), follow_last=True)
+        if not shows(path) and not any(path.startswith(each + b"/") for each in covered):
             _make_stub(view, bytes(stubs), path, made, directory=directory, mode=mode)
         if directory:
             covered.append(path)

@@ -100,7 +100,7 @@ class OverlayRoots:
         """Mount an overlay; see :meth:`Roots.open`."""
         lowers = self._unpacked.lower_directories(layers, chain_ids)
         userxattr = self._unpacked.userxattr
-        step = StepRoot(lowers, self._scratch, mounts, userxattr=userxattr, devices=self._devices)
+        step = StepRoot(lowers, self._scratch, mounts, userxattr=userxattr, devices=self._devices, tree=tree)
         try:
             parent = chain_ids[-1] if chain_ids else None
             yield _OverlayRoot(step, self._unpacked, tree, parent, own_ids=self._own_ids)

@@ -67,7 +67,7 @@ def _compare(
         share = (until - time.monotonic()) / (len(keys) - i)  # what one leaves is the others'
         rows = bench.measure(workload, present, repeats, time.monotonic() + share)
         every += report.lines(workload, rows)
-        summary.append(report.summary(workload, rows, floors.time(workload, min(repeats, 3))))
+        summary += report.summary(workload, rows, floors.time(workload, min(repeats, 3)))
     titles = [f"{key} {FLOORS[key].title}" for key in keys if key in FLOORS]
     return [*every, "", *summary, "", f"Floors: {'; '.join(titles)}."]
 

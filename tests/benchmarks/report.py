@@ -48,11 +48,16 @@ SUMMARY = (
 )
 
 
-def summary(workload: Workload, rows: Sequence[Row], floor: Sequence[Run]) -> str:
-    """Give one line of a workload: pybuild, the peer that was fastest, and what the machine itself takes."""
-    own = next((row for row in rows if not row.tool.peer and row.runs), None)
+def summary(workload: Workload, rows: Sequence[Row], floor: Sequence[Run]) -> list[str]:
+    """Give a workload's lines: each way of pybuild, the peer that was fastest, and what the machine itself takes."""
+    own = [row for row in rows if not row.tool.peer and row.runs]
+    return [_summary(workload, each, rows, floor) for each in own] or [_summary(workload, None, rows, floor)]
+
+
+def _summary(workload: Workload, own: Row | None, rows: Sequence[Row], floor: Sequence[Run]) -> str:
     best = min((row for row in rows if row.runs and row.tool.peer), key=_wall, default=None)
-    cells = [f"**{workload.key}**", workload.title]
+    plain = ", layers uncompressed" if own is not None and own.tool.name != "pybuild" else ""
+    cells = [f"**{workload.key}**", workload.title + plain]
     cells += _figures(own) if own else ["failed", "", ""]
     cells += [best.tool.name, *_figures(best)] if best else ["", "", "", ""]
     cells += [f"**{_wall(own) / _wall(best):.2f}**", f"{_cpu(own) / _cpu(best):.2f}"] if own and best else ["", ""]

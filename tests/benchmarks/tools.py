@@ -80,11 +80,12 @@ class Pybuild(Tool):
     """This project, as people install it."""
 
     name, program, peer = "pybuild", "pybuild", False
+    output: tuple[str, ...] = ()
 
     def __init__(self, work: Path) -> None:
         super().__init__(work)
         self.program = str(installed(work))
-        self._store = work / "pybuild"
+        self._store = work / self.name
         self.environment["PYBUILD_ROOT"] = str(self._store)
 
     def empty(self) -> None:
@@ -95,11 +96,21 @@ class Pybuild(Tool):
 
     def build(self, workload: Workload, tag: str, context: Path, dockerfile: Path, archive: Path) -> Commands:
         options = [] if workload.cached else ["--no-cache"]
-        options += ["-o", f"type=docker,dest={archive}"] if workload.archive else []
+        options += ["-o", f"type=docker,dest={archive}"] if workload.archive else self.output
         return [[self.program, "build", "-t", tag, "-f", str(dockerfile), *options, str(context)]]
 
     def push(self, name: str) -> Commands:
         return [[self.program, "push", name]]
+
+
+class PybuildPlain(Pybuild):
+    """With layers as the peers' stores keep them: uncompressed."""
+
+    name = "pybuild-plain"
+    output = ("-o", "type=image,compression=uncompressed")
+
+    def does(self, workload: Workload) -> bool:
+        return workload.act == "build" and not workload.archive and workload.before != "empty"
 
 
 class Buildah(Tool):
@@ -215,7 +226,7 @@ class Classic(Docker):
 
 
 TOOLS: dict[str, type[Tool]] = {
-    each.name: each for each in (Pybuild, BuildKit, Buildah, BuildahLayers, Docker, Classic)
+    each.name: each for each in (Pybuild, PybuildPlain, BuildKit, Buildah, BuildahLayers, Docker, Classic)
 }
-DEFAULT = ("pybuild", "buildkit", "buildah", "docker")
+DEFAULT = ("pybuild", "pybuild-plain", "buildkit", "buildah", "docker")
 """What is measured when nothing is said: the others are slower ways to use the same programs, and take long."""
