@@ -37,9 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = ["pybuild"] if options.growth else _names(options.tools, tools.DEFAULT, TOOLS)
     repeats = options.repeats or (3 if options.quick else 5)
     minutes = options.minutes or (6 if options.quick else 20)
+    tools.Pybuild.user = options.user
     with contextlib.ExitStack() as stack:
         work = Path(options.work or stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-", dir="/var/tmp")))
         work.mkdir(parents=True, exist_ok=True)
+        work.chmod(0o755)
         needs_engine = any(issubclass(TOOLS[name], tools.Docker) for name in wanted)
         if "DOCKER_HOST" not in os.environ and os.geteuid() == 0 and installed() and needs_engine:
             os.environ["DOCKER_HOST"] = stack.enter_context(dockerd("")).host
@@ -92,7 +94,8 @@ def _told(present: Sequence[Tool], repeats: int) -> Iterator[str]:
     yield f"{today}, {report.machine()}; {repeats} turns or as many as there was time for, medians."
     versions = [f"{tool.name} {tool.version()}" for tool in present if tool.name != "buildah-layers"]
     runc = subprocess.run(["runc", "--version"], capture_output=True, text=True, check=False).stdout.partition("\n")[0]
-    yield f"{'; '.join([*versions, runc])}."
+    who = " pybuild is run by an ordinary user, all others by root." if tools.Pybuild.user else ""
+    yield f"{'; '.join([*versions, runc])}.{who}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, help="for all together; default: 20, or 6 with --quick")
     parser.add_argument("--quick", action="store_true", help="fewer workloads and turns")
     parser.add_argument("--growth", action="store_true", help="how pybuild's time grows with files and layers instead")
+    parser.add_argument("--user", default="", help="who runs pybuild, where root runs this and the peers")
     parser.add_argument("--work", help="a directory that is kept; default: a temporary one")
     return parser
 

@@ -119,6 +119,7 @@ class Bench:
         out = self._work / "out"
         shutil.rmtree(out, ignore_errors=True)
         out.mkdir()
+        out.chmod(0o777)
         tag = name or f"localhost/bench-{workload.key.lower()}:latest"
         return tool.build(workload, tag, top, dockerfile, out / "image.tar")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import struct
@@ -81,26 +82,38 @@ class Pybuild(Tool):
 
     name, program, peer = "pybuild", "pybuild", False
     output: tuple[str, ...] = ()
+    user = ""
+    """Who runs it, where that is not who runs the peers."""
 
     def __init__(self, work: Path) -> None:
         super().__init__(work)
         self.program = str(installed(work))
         self._store = work / self.name
         self.environment["PYBUILD_ROOT"] = str(self._store)
+        self._command = [self.program]
+        if self.user:
+            became = pwd.getpwnam(self.user)
+            self.environment |= {"HOME": became.pw_dir, "USER": self.user, "LOGNAME": self.user}
+            ids = (f"--reuid={became.pw_uid}", f"--regid={became.pw_gid}", "--init-groups")
+            self._command = ["setpriv", *ids, self.program]
 
     def empty(self) -> None:
         shutil.rmtree(self._store, ignore_errors=True)
+        if self.user:
+            self._store.mkdir()
+            shutil.chown(self._store, self.user)
 
     def pull(self, name: str) -> Commands:
-        return [[self.program, "pull", name]]
+        return [[*self._command, "pull", name]]
 
     def build(self, workload: Workload, tag: str, context: Path, dockerfile: Path, archive: Path) -> Commands:
         options = [] if workload.cached else ["--no-cache"]
         options += ["-o", f"type=docker,dest={archive}"] if workload.archive else self.output
-        return [[self.program, "build", "-t", tag, "-f", str(dockerfile), *options, str(context)]]
+        options += ["--network=host"]
+        return [[*self._command, "build", "-t", tag, "-f", str(dockerfile), *options, str(context)]]
 
     def push(self, name: str) -> Commands:
-        return [[self.program, "push", name]]
+        return [[*self._command, "push", name]]
 
 
 class PybuildPlain(Pybuild):
