@@ -191,6 +191,28 @@ class Noted(Selected):
         return _remembered(taken.total, taken.stats, memo)
 
 
+class Learning:
+    """What a memo learns of files that are read for a layer in any order: their digests behind their ``lstat``."""
+
+    def __init__(self) -> None:
+        self._started = time.time_ns()
+        self._infos: dict[bytes, os.stat_result] = {}
+
+    def watch(self, changes: Iterable[Change]) -> Iterator[Change]:
+        """Pass changes on, and note which files they are."""
+        for change in changes:
+            if isinstance(change.open, LocalFile):
+                self._infos[change.path] = change.open.info
+            yield change
+
+    def take(self, entries: Iterable[Entry], memo: Memo) -> None:
+        """Take entries that were written, with the digests of what was read."""
+        for entry in entries:
+            info = self._infos.pop(entry.path, None)
+            if info is not None and entry.digest and _is_settled(info.st_ctime_ns, self._started):
+                memo.remember_file(info, entry.digest)
+
+
 def _add(total: _Hash, stats: _Stats, change: Change, entry: Entry) -> None:
     stats.add(change)
     total.update(_head(change.path, entry))

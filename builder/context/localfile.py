@@ -11,6 +11,8 @@ from builder.errors import ContextError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from layers.changeset.entry import Content
+
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe put in a file's place must not block
 
 
@@ -49,12 +51,14 @@ class FileByPath(LocalFile):
 
     __slots__ = ("_open_path",)
 
-    def __init__(self, open_path: Callable[[bytes], int], info: os.stat_result, path: bytes) -> None:
+    def __init__(self, open_path: Callable[[bytes], int | Content], info: os.stat_result, path: bytes) -> None:
         super().__init__(-1, b"", info, path)
         self._open_path = open_path
 
     def _open(self) -> int:
-        return self._open_path(self.path)
+        opened = self._open_path(self.path)
+        assert isinstance(opened, int)
+        return opened
 
 
 def open_file(name: bytes, directory: int, path: bytes) -> int:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from builder.context.filter import Skip
+    from builder.context.localfile import LocalFile
     from layers.changeset.entry import Content
 
 _MAX_LINKS = 255
@@ -74,8 +75,8 @@ class Selected:
             return self._chosen(self._files.walk)
         opened: Callable[[], int | Content] | None = None
         if self.entry.kind == "file":
-            here = self._files if isinstance(self._files, LocalContext) else None
-            opened = here.file(self.path, self.entry) if here is not None else self._open
+            local = local_file(self._files, self.path, self.entry)
+            opened = local if local is not None else self._open
         return iter((Change(self.name, self.entry._replace(path=self.name), opened),))
 
     def stats(self) -> Iterator[tuple[bytes, os.stat_result] | Change]:
@@ -96,6 +97,12 @@ class Selected:
 
     def _open(self) -> int | Content:
         return self._files.open(self.path)
+
+
+def local_file(files: Files, path: bytes, entry: Entry) -> LocalFile | None:
+    """Give a regular file of this machine, as :meth:`LocalContext.file`; None where the files are elsewhere."""
+    find: Callable[[bytes, Entry], LocalFile | None] | None = getattr(files, "file", None)
+    return find(path, entry) if find is not None else None
 
 
 def select(

@@ -8,10 +8,19 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from builder.context.fingerprint import stat_digest
 from builder.context.select import select
 from builder.errors import BuildError, StepError
 from builder.execute.commit import commit, recall
-from builder.execute.copy import content_of, created_by, heredoc_changes, key_of, placement_of, unchanged
+from builder.execute.copy import (
+    content_of,
+    created_by,
+    heredoc_changes,
+    key_of,
+    learning,
+    placement_of,
+    unchanged,
+)
 from builder.execute.joined import Joined
 from builder.execute.place import Placement, place
 from builder.execute.unpack import unpacked
@@ -47,11 +56,17 @@ class Prepared:
     sources: Sequence[Source | list[Selected]]
     """In their order: what one names elsewhere, or in the build context."""
     created_by: str
-    key: CacheKey
+    key: CacheKey | None
+    """None where no such ADD was ever carried out: then files are read once, for the layer and for its key."""
+    action: CacheKey
+    named: Add
+    """The ADD with the sources that are in the build context alone."""
     here: Sequence[Selected]
-    """What is in the build context."""
+    """What they led to."""
+    there: Sequence[object]
+    """What the others mean, and where they stand; nothing where there are none."""
     seen: bytes
-    """Its stat digest."""
+    """The stat digest of what is in the build context."""
 
 
 def prepare(site: Site, state: BuildState, instruction: Add) -> Prepared:
@@ -73,10 +88,19 @@ def prepare(site: Site, state: BuildState, instruction: Add) -> Prepared:
         raise StepError("--checksum is for a single remote source", hint="write an ADD for each")
     here = [each for source in sources if isinstance(source, list) for each in source]
     there = [len(source) if isinstance(source, list) else source.meaning for source in sources]
+    there = there if len(local) < len(sources) else []
+    named = replace(instruction, sources=tuple(local))
+    action = key_of("ADD", state, named, [instruction.unpack, there])
+    shown = created_by("ADD", instruction)
+    if not site.cache.may_have(action):
+        return Prepared(sources, shown, None, action, named, here, there, stat_digest(here).digest)
     found = content_of(site, here)
-    meaning = [instruction.unpack, found.content.hex(), *([there] if len(local) < len(sources) else [])]
-    key = key_of("ADD", state, replace(instruction, sources=tuple(local)), [meaning])
-    return Prepared(sources, created_by("ADD", instruction), key, here, found.seen)
+    key = _key(state, named, there, found.content)
+    return Prepared(sources, shown, key, action, named, here, there, found.seen)
+
+
+def _key(state: BuildState, named: Add, there: Sequence[object], content: bytes) -> CacheKey:
+    return key_of("ADD", state, named, [[named.unpack, content.hex(), *([there] if there else [])]])
 
 
 def _remote(site: Site, source: str, instruction: Add) -> Source | None:
@@ -105,9 +129,13 @@ def add(site: Site, state: BuildState, instruction: Add, prepared: Prepared) -> 
             taken = _load(site, instruction, prepared, stack)
 
             def key() -> CacheKey | None:
-                return prepared.key if taken.as_promised and unchanged(prepared.here, prepared.seen) else None
+                found = prepared.key
+                if found is None:
+                    found = _key(state, prepared.named, prepared.there, content_of(site, prepared.here).content)
+                return found if taken.as_promised and unchanged(prepared.here, prepared.seen) else None
 
-            return commit(site, state, _changes(placement, taken, instruction), prepared.created_by, key)
+            changes, told = learning(site, _changes(placement, taken, instruction))
+            return commit(site, state, changes, prepared.created_by, key, action=prepared.action, told=told)
     except BuildError as error:
         error.where = error.where or instruction.where
         raise

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.cache.key import cache_key
 from builder.context.context import LocalContext
-from builder.context.fingerprint import Fingerprint, Noted, fingerprint, stat_digest
+from builder.context.fingerprint import Fingerprint, Learning, Noted, fingerprint, stat_digest
 from builder.context.localfile import LocalFile
 from builder.context.select import Selected, select
 from builder.errors import BuildError, StepError
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from builder.execute.origin import Origin
     from builder.execute.site import Site
     from builder.execute.state import BuildState
+    from layers.changeset.packing import Told
 
 _REMOTE = ("http://", "https://", "git://", "ssh://", "git@")
 """How a source begins that is not a file of a context or an image."""
@@ -45,7 +46,7 @@ class Prepared:
     selected: Sequence[Selected]
     created_by: str
     key: CacheKey | None
-    """None where no such COPY was ever carried out: then the files are read once, for the layer and for its key."""
+    """None where no such COPY was ever carried out: then files are read once, for the layer and for its key."""
     action: CacheKey
     seen: bytes = b""
     """The stat digest of files of a context."""
@@ -78,8 +79,9 @@ def prepare(site: Site, state: BuildState, instruction: Copy, origin: Origin) ->
     flags = ["--parents "] if instruction.parents else []
     shown = created_by("COPY", instruction, flags)
     action = key_of("COPY", state, instruction, [instruction.parents])
-    if _reads_once(origin.files, selected, instruction) and not site.cache.may_have(action):
-        return Prepared(origin.files, selected, shown, None, action)
+    if isinstance(origin.files, LocalContext) and not site.cache.may_have(action):
+        seen = b"" if _is_single(origin.files, selected, instruction) else stat_digest(selected).digest
+        return Prepared(origin.files, selected, shown, None, action, seen)
     found = content_of(site, selected)
     key = _key(state, instruction, found.content)
     return Prepared(origin.files, selected, shown, key, action, b"" if origin.layers is not None else found.seen)
@@ -89,8 +91,8 @@ def _key(state: BuildState, instruction: Copy, content: bytes) -> CacheKey:
     return key_of("COPY", state, instruction, [[instruction.parents, content.hex()]])
 
 
-def _reads_once(files: Files, selected: Sequence[Selected], instruction: Copy) -> bool:
-    """Tell whether a layer's own entries say what was read: with one source, and none of it known beforehand."""
+def _is_single(files: Files, selected: Sequence[Selected], instruction: Copy) -> bool:
+    """Tell whether a layer's own entries say, in their order, what was read of a context."""
     return len(selected) == 1 and not instruction.heredocs and isinstance(files, LocalContext)
 
 
@@ -148,12 +150,13 @@ def copy(site: Site, state: BuildState, instruction: Copy, prepared: Prepared) -
     """
     try:
         placement = placement_of(site, state, instruction)
-        if _reads_once(prepared.files, prepared.selected, instruction):
-            return _copy_once(site, state, instruction, prepared, placement)
+        if _is_single(prepared.files, prepared.selected, instruction):
+            return _copy_single(site, state, instruction, prepared, placement)
 
         def key() -> CacheKey | None:
             # Files that changed meanwhile are in the layer as they are now, and in the key as they were.
-            return prepared.key if not prepared.seen or unchanged(prepared.selected, prepared.seen) else None
+            found = prepared.key or _key(state, instruction, content_of(site, prepared.selected).content)
+            return found if not prepared.seen or unchanged(prepared.selected, prepared.seen) else None
 
         form = _form(instruction, state)
         with site.trees.known_blocks(site.cache.of_form(form)) as known:
@@ -165,13 +168,15 @@ def copy(site: Site, state: BuildState, instruction: Copy, prepared: Prepared) -
             if instruction.heredocs:
                 written = (heredoc_changes(placement, heredoc) for heredoc in instruction.heredocs)
                 changes = merge(iter([changes, *written]))
-            return commit(site, state, changes, prepared.created_by, key, form=form, known=known)
+            changes, told = learning(site, changes)
+            action, shown = prepared.action, prepared.created_by
+            return commit(site, state, changes, shown, key, action=action, form=form, known=known, told=told)
     except BuildError as error:
         error.where = error.where or instruction.where
         raise
 
 
-def _copy_once(
+def _copy_single(
     site: Site, state: BuildState, instruction: Copy, prepared: Prepared, placement: Placement
 ) -> BuildState:
     """Write the layer of one source; its key is found out by what was read for it."""
@@ -194,6 +199,17 @@ def _copy_once(
             changes = (_recalled(site, prepared.files, source, change) for change in changes)
         action, shown = prepared.action, prepared.created_by
         return commit(site, state, changes, shown, key, action=action, form=form, known=known, told=told)
+
+
+def learning(site: Site, changes: Iterator[Change]) -> tuple[Iterator[Change], Told]:
+    """Let the memo learn the files of a context as they are read for a layer, so that their key needs no reading."""
+    learnt = Learning()
+
+    def told(entries: Sequence[Entry]) -> None:
+        with site.memo_lock:
+            learnt.take(entries, site.memo)
+
+    return learnt.watch(changes), told
 
 
 def _form(instruction: Copy, state: BuildState) -> CacheKey:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from builder.context.select import local_file
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from builder.context.filter import Skip
+    from builder.context.localfile import LocalFile
     from builder.context.select import Files, Selected
     from layers.changeset.entry import Change, Content, Entry
 
@@ -44,6 +47,11 @@ class Joined:
         """Open a file of a tree."""
         tree, inside = self._find(path)
         return tree.open(inside)
+
+    def file(self, path: bytes, entry: Entry) -> LocalFile | None:
+        """Give a regular file of this machine; None where the tree is elsewhere."""
+        tree, inside = self._find(path)
+        return local_file(tree, inside, entry)
 
     def _find(self, path: bytes) -> tuple[Files, bytes]:
         number, _, inside = path.partition(b"/")

@@ -12,6 +12,7 @@ import stat
 from dataclasses import field, replace
 from typing import TYPE_CHECKING
 
+from builder.context.localfile import FileByPath, LocalFile
 from builder.errors import StepError
 from layers.changeset.entry import Change, Entry, Lasting
 from layers.changeset.rootpath import resolve
@@ -176,7 +177,11 @@ def _lasting(placement: Placement, files: Files, selected: Selected) -> Iterator
             yield change
             continue
         relative = change.path[len(root) :].lstrip(b"/") if inside else b""
-        yield change._replace(open=functools.partial(files.open, join(selected.path, relative)))
+        where = join(selected.path, relative)
+        if isinstance(change.open, LocalFile):
+            yield change._replace(open=FileByPath(files.open, change.open.info, where))
+        else:
+            yield change._replace(open=functools.partial(files.open, where))
 
 
 def _one(placement: Placement, selected: Selected) -> Iterator[Change]:

@@ -55,6 +55,31 @@ def test_a_first_copy_reads_each_file_once(based: Pybuild, write: Write) -> None
     assert 0 == work.forks
 
 
+@pytest.mark.parametrize(
+    "step",
+    [
+        "COPY src/d7 src/d8 src/d19/work-399.txt /copied/",
+        "COPY src/d1/*.txt /words/",
+        "COPY src/d1 <<word /words/\nhello\nword",
+        "ADD src /src/",
+        "ADD src/d2 src/d3/work-060.txt /added/",
+    ],
+    ids=["several", "wildcard", "heredoc", "add", "add-several"],
+)
+def test_a_first_step_of_any_kind_reads_each_file_once(based: Pybuild, write: Write, step: str) -> None:
+    """A file that stands by itself is opened once more by ADD, to see whether it is an archive."""
+    context, names = tree(write, f"FROM busybox\n{step}\n")
+
+    first = count(based, "build", "-q", context)
+    again = count(based, "build", "-q", context)
+    layer = {name for name in names if first.opened[name]}
+
+    assert len(layer) >= 20
+    assert {1} == {first.opened[name] for name in layer - {"work-060.txt"}}
+    assert first.opened["work-060.txt"] <= 2
+    assert 0 == again.opened_of(names)
+
+
 def test_a_build_in_which_nothing_changed_reads_no_file_and_writes_little(based: Pybuild, write: Write) -> None:
     context, names = tree(write)
     based("build", "-q", "-t", "app", context)
