@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from layers.registry.client import Client
     from layers.store.layout import Layout
 
+    Arriving = Callable[[Image], None]
+
 
 @dataclass(frozen=True)
 class Bases:
@@ -35,8 +37,10 @@ class Bases:
     _known: dict[tuple[str, Platform], Image] = field(default_factory=dict)
     _locks: dict[tuple[str, Platform], threading.Lock] = field(default_factory=dict)
 
-    def image(self, name: str, platform: Platform) -> Image:
+    def image(self, name: str, platform: Platform, arriving: Arriving | None = None) -> Image:
         """Give an image for a platform; all its layers are in the store.
+
+        ``arriving`` is told of an image before its layers are fetched, if it has some that are not in the store.
 
         Raises:
             BuildError: no such image, or it cannot be pulled.
@@ -44,10 +48,10 @@ class Bases:
         key = (name, platform)
         with self._locks.setdefault(key, threading.Lock()):
             if key not in self._known:
-                self._known[key] = self._find(name, platform)
+                self._known[key] = self._find(name, platform, arriving)
             return self._known[key]
 
-    def _find(self, name: str, platform: Platform) -> Image:
+    def _find(self, name: str, platform: Platform, arriving: Arriving | None) -> Image:
         try:
             reference = Reference.parse(name)
         except InvalidError as error:
@@ -58,7 +62,7 @@ class Bases:
         step = Step(self.number(), f"[internal] pull {reference}")
         try:
             with reported(self.listener, step):
-                return self._pull(reference, platform, step)
+                return self._pull(reference, platform, step, arriving)
         except RegistryError as error:
             if stored is not None:  # of another platform, and there is no better one
                 return stored
@@ -73,22 +77,29 @@ class Bases:
             image = found.image(platform) if isinstance(found, Index) else found
         except NotFoundError:
             return None
-        blobs = self.layout.blobs
-        complete = all(blobs.has(each.descriptor.digest, each.descriptor.size) for each in image.layers)
-        return image if complete else None
+        return image if self._is_complete(image) else None
 
-    def _pull(self, reference: Reference, platform: Platform, step: Step) -> Image:
+    def _is_complete(self, image: Image) -> bool:
+        blobs = self.layout.blobs
+        return all(blobs.has(each.descriptor.digest, each.descriptor.size) for each in image.layers)
+
+    def _pull(self, reference: Reference, platform: Platform, step: Step, arriving: Arriving | None) -> Image:
         from layers.registry.transfer import name_of, watched  # noqa: PLC0415 - a build that has its base needs no network
 
         def progress(digest: str, done: int, total: int) -> None:
             self.listener(Progress(step, digest[:19], done, total))
 
+        def begun(image: Image) -> Image:
+            if arriving is not None and not self._is_complete(image):
+                arriving(image)
+            return watched(image, progress)
+
         def load(descriptor: Descriptor) -> Image | Index:
             child = found.load(descriptor) if isinstance(found, Index) else found
-            return watched(child, progress) if isinstance(child, Image) else child
+            return begun(child) if isinstance(child, Image) else child
 
         found = self.client().repository(reference).get(name_of(reference))
-        source = replace(found, load=load) if isinstance(found, Index) else watched(found, progress)
+        source = replace(found, load=load) if isinstance(found, Index) else begun(found)
         descriptor = self.layout.put(source, platforms=[platform])
         self.layout.tag(reference, descriptor)
         self.listener(Noted(step, f"{reference.name}@{found.digest}"))

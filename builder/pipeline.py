@@ -16,6 +16,7 @@ from builder.dockerfile.plan import SCRATCH, Plan, Stage, plan
 from builder.errors import BuildError, CancelledError, IsolationError, StepError
 from builder.events import Step, StepCached, reported
 from builder.execute import copy
+from builder.execute.arriving import Arrivals
 from builder.execute.guard import guard_of
 from builder.execute.origin import NamedContexts, Origin
 from builder.execute.site import Site
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from builder.execute.site import Settings
     from builder.execute.state import BuildState
     from builder.export.exporter import Exporter
-    from layers.image import Image
+    from layers.image import Image, Layer
     from layers.mutate import Family
     from layers.platform import Platform
     from layers.reference import Reference
@@ -140,6 +141,7 @@ class _Build:
         self._machine: Machine | IsolationError | None = None
         self._states: dict[int, Future[BuildState]] = {}
         self._triggers: dict[Stage, tuple[ins.Instruction, ...]] = {}
+        self._arrivals = Arrivals(tools.layout, self._unpack)
         self._site = Site(
             layout=tools.layout,
             cache=tools.cache,
@@ -164,6 +166,10 @@ class _Build:
 
         What the build checks find is told before anything is carried out.
         """
+        with self._arrivals.until():
+            return self._run()
+
+    def _run(self) -> BuildState:
         self._prepare_machine(self._plan.reachable())
         stages = self._needed()
         report(
@@ -198,7 +204,7 @@ class _Build:
             triggers = self._plan.triggers(stage)
             if isinstance(stage.base, str) and stage.base != SCRATCH and self._files_named(stage) is None:
                 try:
-                    image = self._image(stage.base, stage.platform)
+                    image = self._image(stage.base, stage.platform, self._arriving(stage))
                 except BuildError as error:
                     error.where = error.where or stage.where
                     error.hint = self._plan.hint(stage.base) or error.hint
@@ -219,15 +225,29 @@ class _Build:
             return None
         return self._image(stage.base, stage.platform)
 
-    def _image(self, name: str, platform: Platform) -> Image:
+    def _image(self, name: str, platform: Platform, arriving: Callable[[Image], None] | None = None) -> Image:
         """Give the image of a name: that of a context of this name, else a base image."""
         named = self._site.named.find(name, platform)
         if named is None:
             with self._tools.costs.phase("base", name):
-                return self._tools.bases.image(name, platform)
+                return self._tools.bases.image(name, platform, arriving)
         if named.image is None:
             raise StepError(f"the context {name} has files and is no image")
         return named.image(platform)
+
+    def _arriving(self, base: Stage) -> Callable[[Image], None] | None:
+        """Give what unpacks a stage's base while it is pulled, where a step will run on it."""
+        if not isinstance(self._machine, IsolationError | None) and any(
+            isinstance(each, ins.Run)
+            for stage in self._plan.reachable()
+            if stage.bottom is base
+            for each in stage.instructions
+        ):
+            return self._arrivals.begin
+        return None
+
+    def _unpack(self, layers: Sequence[Layer]) -> None:
+        self._running_machine().unpack(layers, self._site.trees)
 
     def _in_place_of(self, stage: Stage) -> NamedContext | None:
         """Give the context that stands in the place of a whole stage, being called as it is."""

@@ -56,6 +56,11 @@ class Stage:
         """Where its FROM stands."""
         return self.source.origin.where
 
+    @property
+    def bottom(self) -> Stage:
+        """The stage that begins from no other, and that this one is built on; itself where it is that."""
+        return self.base.bottom if isinstance(self.base, Stage) else self
+
 
 @frozen
 class Plan:
