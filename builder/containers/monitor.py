@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from builder.containers import control
@@ -172,6 +173,7 @@ class Monitor:
                 user = user_in_image(trees, image, self._task.user or self._container.user, scratch)
                 process = process_of(self._container, self._task, user, self._hub.attached)
                 root = stack.enter_context(machine.root(image.layers, trees.tree(image.layers), process.mounts))
+                process = replace(process, owners=root.foreign)
             self._root = root.path
             self._live.begin(image, trees, root, user, " ".join(self._task.arguments))
             try:
@@ -181,7 +183,7 @@ class Monitor:
             if self._task.main and self._container.auto_remove:
                 return ended.code if ended is not None else KILLED, None, ended.error if ended is not None else ""
             with layout.using():
-                owners = Owners(user.uid, user.gid, ended.owned if ended is not None else {})
+                owners = Owners(user.uid, user.gid, *((ended.owned, ended.shown) if ended is not None else ()))
                 made = " ".join(self._task.arguments)
                 changed = add_layer(self._containers, image, trees, root.changes(owners), made)
                 if changed is not image:

@@ -44,7 +44,8 @@ def inspect(site: Site, state: BuildState, step: Step, failed: Failed) -> None:
         shell = replace(failed.process, arguments=state.shell[:1], terminal=settings.terminal)
         site.machine().runtime.run(shell, failed.root.path, lambda _: None)
     if settings.keep_failed is not None:
-        owners = Owners(failed.process.user.uid, failed.process.user.gid, failed.ended.owned)
+        user, ended = failed.process.user, failed.ended
+        owners = Owners(user.uid, user.gid, ended.owned, ended.shown)
         try:
             left = commit(site, state, failed.root.changes(owners), failed.created_by, None)
         except LeakError as error:  # that the step has failed is what the user is to hear

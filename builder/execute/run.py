@@ -111,6 +111,7 @@ def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, ste
         )
         process = _process(site, state, instruction, prepared, stack.enter_context(made))
         root = stack.enter_context(machine.root(state.layers, tree, process.mounts))
+        process = replace(process, owners=root.foreign)
         if introduction := machine.introduction():
             site.listener(Noted(step, introduction))
         with site.costs.phase("run", instruction.text):
@@ -122,7 +123,7 @@ def run(site: Site, state: BuildState, instruction: Run, prepared: Prepared, ste
             failed.inspect(site, state, step, failed.Failed(process, ended, root, prepared.created_by))
             raise _failure(site, prepared.arguments, ended, instruction)
         key = prepared.key if all_unchanged(prepared.mounts) else None
-        owners = Owners(process.user.uid, process.user.gid, ended.owned)
+        owners = Owners(process.user.uid, process.user.gid, ended.owned, ended.shown)
         changes = site.costs.timed("diff", instruction.text, root.changes(owners))
         result = commit(site, state, changes, prepared.created_by, key)
         if result.chain is not None:

@@ -65,6 +65,10 @@ class Command:
     """A filter for the calls of the program and all that it starts, in hexadecimal; see :mod:`builder.runtime.gate`."""
     recording: Recording | None = None
     """How to write down what ``chown`` is called with."""
+    listener: str = ""
+    """The Unix socket where somebody waits for the calls of the command, for :attr:`recording` or for another's."""
+    identity: tuple[int, int, tuple[int, ...]] = (0, 0, ())
+    """User, group and supplementary groups that its processes are told they have, where somebody waits for that."""
 
 
 @dataclass(frozen=True, slots=True)

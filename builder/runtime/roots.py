@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from builder.errors import IsolationError
-from builder.runtime.owners import Owners
+from builder.runtime.owners import Owners, marks_copies
 from builder.runtime.placement import Placement
 from builder.runtime.rootfs import StepRoot
 from builder.runtime.unpacked import Unpacked, apply_layer
@@ -19,10 +19,10 @@ from layers.changeset.diff import diff_live, diff_snapshots, diff_upper
 from layers.changeset.snapshot import snapshot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from builder.runtime.runtime import Mount
-    from layers.changeset.entry import Change
+    from layers.changeset.entry import Change, Entry
     from layers.changeset.tree import Tree
     from layers.digest import Digest
     from layers.image import Layer
@@ -40,6 +40,10 @@ class Root(Protocol):
     @property
     def path(self) -> Path:
         """Where it is."""
+
+    @property
+    def foreign(self) -> Mapping[bytes, tuple[int, int]]:
+        """Whose the files are, by path, that are not root's, should all belong to one user; else nothing."""
 
     def changes(self, owners: Owners = NOBODY) -> Iterator[Change]:
         """Give what the step did, once it has ended: paths in the order in which a layer has them.
@@ -119,13 +123,22 @@ class _OverlayRoot:
         self._parent = parent
         self._own_ids = own_ids
 
+    @property
+    def foreign(self) -> Mapping[bytes, tuple[int, int]]:
+        return {} if self._own_ids else self._tree.foreign()
+
     def changes(self, owners: Owners = NOBODY) -> Iterator[Change]:
         self._step.unmount()
-        owner = None if self._own_ids else functools.partial(owners.owner, self._tree)
+        owner = self._owner(owners)
         return diff_upper(self._step.upper, self._tree, userxattr=self._unpacked.userxattr, owner=owner)
 
+    def _owner(self, owners: Owners) -> Callable[[Entry, bytes], tuple[int, int]] | None:
+        if self._own_ids:
+            return None
+        return functools.partial(owners.owner, self._tree, is_upper=marks_copies(self._step.upper.parent))
+
     def live(self, owners: Owners = NOBODY) -> Iterator[Change]:
-        owner = None if self._own_ids else functools.partial(owners.owner, self._tree)
+        owner = self._owner(owners)
         return diff_live(self._step.upper, self._tree, userxattr=self._unpacked.userxattr, owner=owner)
 
     def keep(self, chain_id: Digest) -> None:
@@ -200,6 +213,10 @@ class _DirectoryRoot:
             for mount in mounts:
                 self._points.point(mount.target, directory=mount.is_directory, mode=mount.point_mode)
         self._points.settle()
+
+    @property
+    def foreign(self) -> Mapping[bytes, tuple[int, int]]:
+        return {} if self._own_ids else self._tree.foreign()
 
     def changes(self, owners: Owners = NOBODY) -> Iterator[Change]:
         self.close()

@@ -27,6 +27,7 @@ from builder.runtime.recorder import Recording
 from builder.runtime.reins import ConsoleSocket
 from builder.runtime.rootfs import upper_of
 from builder.runtime.runtime import Exit
+from builder.runtime.shown import pack_owners
 from builder.runtime.userns import find_program
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Runc:
             if len(os.fsencode(listener)) > _LONGEST_SOCKET:
                 listener = ""
             group = self._group(process, bundle.name)
-            self._write_config(process, rootfs, bundle, group, listener)
+            self._write_config(process, rootfs, bundle, group, chown=bool(listener))
             tail = bytearray()
 
             def pass_on(data: bytes) -> None:
@@ -100,11 +101,11 @@ class Runc:
                 self._command(bundle, process.terminal, group), gate=spec.gate_of(process, self.sandbox).hex()
             )
             if listener:
-                recording = Recording(str(rootfs), str(upper_of(rootfs)), socket=listener)
-                command = replace(command, recording=recording)
+                command = _heard(replace(command, recording=_recording(process, rootfs, listener)), process, listener)
             self._running[rootfs] = bundle
             try:
-                return self._ended(command, bundle, process.attached, pass_on, tail)
+                ended = self._ended(command, bundle, process.attached, pass_on, tail)
+                return replace(ended, shown=bool(listener) and syscalls.can_wait())
             finally:
                 del self._running[rootfs]
 
@@ -118,6 +119,8 @@ class Runc:
         document = spec.process_of(process, self.sandbox, spec.capabilities_of(process, self.sandbox))
         _write_document(place / "process.json", document)
         command = replace(self._joining(bundle, place), gate=spec.gate_of(process, self.sandbox).hex())
+        if (bundle / "owners").exists():
+            command = _heard(command, process, str(bundle / "owners"))
         return self._ended(command, place, process.attached, lambda _: None, bytearray())
 
     def _ended(
@@ -183,14 +186,14 @@ class Runc:
             return ""
         return f"{parent_of(resources, root=sandbox.initial).rstrip('/')}/pybuild-{name}"
 
-    def _write_config(self, process: Process, rootfs: Path, bundle: Path, group: str, listener: str) -> None:
+    def _write_config(self, process: Process, rootfs: Path, bundle: Path, group: str, *, chown: bool) -> None:
         etc = {"hosts": bundle / "hosts", "resolv.conf": bundle / "resolv.conf"}
         own = self.network if process.network == "default" else None
         etc["hosts"].write_text(spec.hosts(process, network.GATEWAY if own is not None else network.LOOPBACK))
         machines = network.machines_resolv_conf()
         etc["resolv.conf"].write_bytes(machines if own is None else network.resolv_conf(machines))
         joined = str(own.path) if own is not None else ""
-        document = spec.config(process, rootfs, self.sandbox, etc, group, listener=listener, network=joined)
+        document = spec.config(process, rootfs, self.sandbox, etc, group, chown=chown, network=joined)
         _write_document(bundle / "config.json", document)
 
     def _started(self, bundle: Path, log: Path, *, grouped: bool) -> tuple[str, ...]:
@@ -251,6 +254,22 @@ class Runc:
             cgroup=group.lstrip("/"),
             cleanup=(*program, "delete", "--force", bundle.name) if group else (),
         )
+
+
+def _heard(command: Command, process: Process, listener: str) -> Command:
+    user = process.user
+    return replace(command, listener=listener, identity=(user.uid, user.gid, user.groups))
+
+
+def _recording(process: Process, rootfs: Path, listener: str) -> Recording:
+    return Recording(
+        str(rootfs),
+        str(upper_of(rootfs)),
+        socket=listener,
+        owners=pack_owners(process.owners),
+        user=(process.user.uid, process.user.gid),
+        is_steady=process.security == "sandbox",
+    )
 
 
 def _check_system(rootfs: Path) -> None:

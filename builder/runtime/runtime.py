@@ -106,6 +106,8 @@ class Process:
     """Streams of its own and a hold on it; none of what it writes goes to ``output`` then."""
     readonly: bool = False
     """Whether the root file system cannot be written to."""
+    owners: Mapping[bytes, tuple[int, int]] = field(default_factory=dict)
+    """Whose the files are, by path, that are not root's, where all belong to one user: what the process is shown."""
 
     @property
     def has_terminal(self) -> bool:
@@ -129,6 +131,8 @@ class Exit:
     """Whether a process of it was killed as it reached the limit of memory."""
     owned: Mapping[tuple[int, int], Owned] = field(default_factory=dict)
     """Who was to own what, where that is only written down: by inode and time of birth."""
+    shown: bool = False
+    """Whether the process was shown who owns what, where that is only written down."""
 
 
 class Runtime(Protocol):

@@ -127,14 +127,14 @@ def profile(
     capabilities: Collection[str],
     *,
     pretend_ownership: bool = False,
-    listener: str = "",
+    chown: bool = False,
     machine: str | None = None,
 ) -> dict[str, Any]:
     """Give the ``linux.seccomp`` object for a step with these capabilities.
 
     With ``pretend_ownership`` chown, setuid, mknod of devices and their families do nothing and succeed: what package
-    managers need in a user namespace that has one id only. With ``listener``, the socket where somebody waits for them,
-    calls of chown are sent there.
+    managers need in a user namespace that has one id only. With ``chown``, that family is allowed: another filter has
+    somebody answer it.
     """
     machine = machine or platform.machine()
     names = allowed(capabilities, machine)
@@ -147,14 +147,13 @@ def profile(
         rules.append(_rule(["clone3"], "SCMP_ACT_ERRNO", errno=_ENOSYS))
     if pretend_ownership:
         names -= {*_CHOWN.split(), *_IDENTITY.split(), "mknod", "mknodat"}
-        rules += _pretending(listening=bool(listener))
-    made: dict[str, Any] = {
+        rules += _pretending(chown=chown)
+    return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": _EPERM,
         "architectures": _ARCHITECTURES.get(machine, []),
         "syscalls": [_rule(sorted(names)), *rules],
     }
-    return made | {"listenerPath": listener} if listener else made
 
 
 def allowed(capabilities: Collection[str], machine: str) -> set[str]:
@@ -174,7 +173,7 @@ def refusals(
     capabilities: Collection[str],
     *,
     pretend_ownership: bool = False,
-    listener: str = "",
+    chown: bool = False,
     machine: str | None = None,
 ) -> dict[str, Any]:
     """Give what does the same as :func:`profile`, behind a gate, and is read in a third of the time."""
@@ -188,20 +187,19 @@ def refusals(
         rules += [_refusal(["clone"], args=[_argument(0, "SCMP_CMP_MASKED_EQ", flag, flag)]) for flag in flags]
         rules.append(_rule(["clone3"], "SCMP_ACT_ERRNO", errno=_ENOSYS))
     if pretend_ownership:
-        pretended = _pretending(listening=bool(listener))
+        pretended = _pretending(chown=chown)
         rules += [rule for rule in pretended if rule["action"] != "SCMP_ACT_ALLOW"]
-    made = {
+    return {
         "defaultAction": "SCMP_ACT_ALLOW",
         "architectures": _ARCHITECTURES.get(machine, []),
         "syscalls": [_refusal(sorted(names)), *rules],
     }
-    return made | {"listenerPath": listener} if listener else made
 
 
-def _pretending(*, listening: bool) -> list[dict[str, Any]]:
+def _pretending(*, chown: bool) -> list[dict[str, Any]]:
     rules = [_rule(_IDENTITY.split(), "SCMP_ACT_ERRNO", errno=0)]
-    chown = _CHOWN.split()
-    rules.append(_rule(chown, "SCMP_ACT_NOTIFY") if listening else _rule(chown, "SCMP_ACT_ERRNO", errno=0))
+    owners = _CHOWN.split()
+    rules.append(_rule(owners) if chown else _rule(owners, "SCMP_ACT_ERRNO", errno=0))
     for name, mode in (("mknod", 1), ("mknodat", 2)):
         for kind in (0o000000, 0o010000, 0o020000, 0o060000, 0o100000, 0o140000):
             args = [_argument(mode, "SCMP_CMP_MASKED_EQ", 0o170000, kind)]

@@ -20,7 +20,7 @@ import termios
 from typing import Any, NoReturn
 
 from builder.runtime import syscalls
-from builder.runtime.recorder import Recorder, Recording
+from builder.runtime.recorder import Recorder, read_recording, send_calls
 
 _CGROUPS = b"/sys/fs/cgroup/"
 _LOOK = 200
@@ -104,7 +104,7 @@ def _shepherd(command: dict[str, Any], life: socket.socket, streams: list[int]) 
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
         failing, failed = os.pipe()
-        recorder = Recorder(Recording(**command["recording"])) if command["recording"] else None
+        recorder = Recorder(read_recording(command["recording"])) if command["recording"] else None
         child = os.fork()
         if child == 0:
             _exec(command, streams, failed, recorder)
@@ -259,7 +259,9 @@ def _exec(command: dict[str, Any], streams: list[int], failed: int, recorder: Re
         os.chdir(command["cwd"])
         # After the ids: changing them forgets it.
         syscalls.die_with_parent(signal.SIGKILL)
-        if recorder is not None:
+        if command["listener"]:
+            send_calls(command["listener"], command["identity"])
+        elif recorder is not None:
             recorder.listen_to_this_process()
         if command["gate"]:
             syscalls.filter_calls(bytes.fromhex(command["gate"]))

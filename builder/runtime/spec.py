@@ -92,18 +92,18 @@ def config(
     etc: dict[str, Path],
     group: str,
     *,
-    listener: str = "",
+    chown: bool = False,
     network: str = "",
 ) -> dict[str, Any]:
     """Give the document; ``etc`` has the host files to be seen as ``hosts`` and ``resolv.conf``.
 
     ``group`` is the path of its control group, or empty where it has none of its own.
-    ``listener`` is the socket to which calls of chown go, where there is one; ``network`` the namespace that is joined
-    in place of the machine's.
+    ``chown`` tells whether somebody answers calls of that family; ``network`` is the namespace that is joined in place
+    of the machine's.
     """
     capabilities = capabilities_of(process, sandbox)
     files = [_bind(path, f"/etc/{file}", readonly=False) for file, path in etc.items()]
-    linux = _linux(process, sandbox, capabilities, group, listener)
+    linux = _linux(process, sandbox, capabilities, group, chown=chown)
     if network:
         linux["namespaces"].append({"type": "network", "path": network})
     return {
@@ -209,7 +209,7 @@ def _mount(mount: Mount) -> dict[str, Any]:
     return _typed(mount.target, "tmpfs", "tmpfs", options)
 
 
-def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], group: str, listener: str) -> dict[str, Any]:
+def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], group: str, *, chown: bool) -> dict[str, Any]:
     insecure = process.security == "insecure"
     kinds = ["ipc", "uts", "mount"]
     if sandbox.own_proc:
@@ -226,7 +226,7 @@ def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], group: s
         linux |= {"maskedPaths": [*_MASKED, *_thermal_paths()], "readonlyPaths": list(_READONLY)}
     if _is_filtered(process, sandbox):
         make = seccomp.refusals if seccomp.gate_of(capabilities) else seccomp.profile
-        linux["seccomp"] = make(capabilities, pretend_ownership=sandbox.single, listener=listener)
+        linux["seccomp"] = make(capabilities, pretend_ownership=sandbox.single, chown=chown)
     return linux
 
 

@@ -5,6 +5,7 @@ Spec: image-spec/layer.md, "Applying Changesets".
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from layers.changeset.entry import Entry
@@ -37,13 +38,14 @@ class Tree:
     like the others here, with their target's metadata and source.
     """
 
-    __slots__ = ("_children", "_entries", "_sources", "layers")
+    __slots__ = ("_children", "_entries", "_linked", "_sources", "layers")
 
     def __init__(self, entries: dict[bytes, Entry], sources: dict[bytes, Source], layers: int) -> None:
         """Take over merged entries; use ``Tree.empty`` and ``apply`` to make them."""
         self._entries = entries
         self._sources = sources
         self._children: dict[bytes, list[bytes]] | None = None
+        self._linked: set[Source] | None = None
         self.layers = layers
         """How many layers were applied."""
 
@@ -109,6 +111,17 @@ class Tree:
             prefix = here + b"/" if here else b""
             found += [prefix + name for name in index.get(here, ())]
         return found[1:]
+
+    def is_linked(self, path: bytes) -> bool:
+        """Tell whether the file at exactly this path has other names."""
+        if self._linked is None:
+            counts = Counter(self._sources.values())
+            self._linked = {source for source, count in counts.items() if count > 1}
+        return self._sources.get(path) in self._linked
+
+    def foreign(self) -> dict[bytes, tuple[int, int]]:
+        """Give user and group of all that is not root's."""
+        return {path: each[3:5] for path, each in self._entries.items() if each[3] or each[4]}
 
     def __len__(self) -> int:
         return len(self._entries)

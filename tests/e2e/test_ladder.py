@@ -40,7 +40,6 @@ WAYS = {
 }
 """Who runs pybuild and where, and what runs the steps there."""
 NOT_KEPT = {
-    "single": ["home/worker/who"],
     "container-user": ["home/worker/who", "usr/local/bin/bind"],
 }
 """What is not as a root of the machine makes it: what ``id`` says to a user, and capabilities of files."""

@@ -126,3 +126,39 @@ def test_root_may_give_a_file_of_the_layer_below_to_root(tmp_path: Path) -> None
     tree = Tree.empty().apply([Entry(b"shadow", "file", 0o640, 0, 42)])
 
     assert (0, 0) == owners.Owners(owned=known).owner(tree, Entry(b"shadow", "file", 0o640), bytes(path))
+
+
+@pytest.mark.parametrize(
+    ("entry", "copied", "said_of", "expected"),
+    [
+        pytest.param(Entry(b"shadow", "file", 0), "yes", None, (0, 42), id="changed in its place"),
+        pytest.param(Entry(b"shadow", "file", 0), "", None, (5, 6), id="replaced"),
+        pytest.param(Entry(b"link", "symlink", 0), "", None, (7, 8), id="a link, which nothing marks"),
+        pytest.param(Entry(b"one", "file", 0), "", None, (3, 4), id="one of two names"),
+        pytest.param(Entry(b"moved", "file", 0), "yes", None, (0, 0), id="root's, and moved"),
+        pytest.param(Entry(b"new", "file", 0), "", None, (5, 6), id="new"),
+        pytest.param(
+            Entry(b"shadow", "file", 0), "yes", Owned(0, 0, b"x", by_descriptor=True), (0, 0), id="given to root"
+        ),
+    ],
+)
+def test_what_was_shown_and_said_is_meant(
+    tmp_path: Path, entry: Entry, copied: str, said_of: Owned | None, expected: tuple[int, int]
+) -> None:
+    tree = Tree.empty().apply(
+        [
+            Entry(b"shadow", "file", 0o640, 0, 42),
+            Entry(b"link", "symlink", 0o777, 7, 8),
+            Entry(b"one", "file", 0o644, 3, 4),
+            Entry(b"two", "hardlink", 0o644, linkname=b"one"),
+        ]
+    )
+    path = tmp_path / "file"
+    path.touch()
+    if copied:
+        os.setxattr(path, "user.overlay.origin", b"")
+    known = {syscalls.identity(bytes(path)): said_of} if said_of is not None else {}
+
+    shown = Owners(5, 6, known, shown=True)
+
+    assert expected == shown.owner(tree, entry, bytes(path), is_upper=True)

@@ -150,3 +150,14 @@ def test_only_files_have_a_source() -> None:
     assert made.source(b"etc/a") is None
     assert made.source(b"etc") is None
     assert made.source(b"nothing") is None
+
+
+def test_names_of_one_file_and_owners_are_known() -> None:
+    owned = {b"a": (5, 0), b"d": (0, 7)}
+    entries = [node.entry for node in (file(b"a"), hardlink(b"b", b"a"), file(b"c"), directory(b"d"))]
+    owners = [owned.get(each.path, (0, 0)) for each in entries]
+
+    made = Tree.empty().apply(each._replace(uid=uid, gid=gid) for each, (uid, gid) in zip(entries, owners, strict=True))
+
+    assert [True, True, False, False] == [made.is_linked(path) for path in (b"a", b"b", b"c", b"d")]
+    assert {**owned, b"b": (5, 0)} == made.foreign()

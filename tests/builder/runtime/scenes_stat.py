@@ -1,0 +1,1 @@
+"""Scenes of what steps with one id see of owners."""
