@@ -6,7 +6,7 @@ import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from layers.store.files import replace_file, sealed, temporary_beside, unsealed
+from layers.store.files import replace_file, seal_of, temporary_beside, unsealed
 
 if TYPE_CHECKING:
     import os
@@ -64,8 +64,8 @@ class Memo:
         self._keep_newest_files()
         parts: list[bytes | bytearray] = [_MAGIC, _COUNT.pack(len(selections), len(self._files) // _FILE.size)]
         parts += (_SELECTION.pack(*pair) for pair in selections)
-        body = b"".join([*parts, self._files])
-        replace_file(path, sealed(body, _PURPOSE), temporary_beside(path))
+        parts.append(self._files)
+        replace_file(path, [*parts, seal_of(parts, _PURPOSE)], temporary_beside(path))
         self._changed = False
 
     def selection(self, stat_digest: bytes) -> bytes | None:
@@ -107,12 +107,13 @@ class Memo:
 
     def _keep_newest_files(self) -> None:
         """Forget all but the records that are to be kept, each file's once; the newest stand last."""
+        if len(self._files) > self._MAX_FILES * _FILE.size:
+            del self._files[: -self._MAX_FILES * _FILE.size]
+            self._found = None
         starts, self._found = self._places(), None  # not held beside what is written
         if len(starts) * _FILE.size != len(self._files):
-            newest = sorted(starts.values())[-self._MAX_FILES :]
+            newest = sorted(starts.values())
             self._files = bytearray().join([self._files[at : at + _FILE.size] for at in newest])
-        elif len(starts) > self._MAX_FILES:
-            del self._files[: -self._MAX_FILES * _FILE.size]
 
 
 def _record(info: os.stat_result, digest: bytes) -> bytes:

@@ -73,9 +73,12 @@ class Columns(Sequence[Entry]):
 
     def dump(self) -> list[bytes]:
         """Give the columns as they are written down."""
-        paths, links = memoryview(self._paths)[:-1], memoryview(self._links)[:-1]
-        numbers = [_pack(self._shapes), _pack(self._mtimes), _pack(self._sizes)]
-        return [bytes(paths), bytes(links), *numbers, bytes(self._digests)]
+        return [bytes(part) for part in self.parts()]
+
+    def parts(self) -> list[memoryview]:
+        """Give what :meth:`dump` gives without a copy: nothing can be added while these are held."""
+        numbers = [_pack(each) for each in (self._shapes, self._mtimes, self._sizes)]
+        return [memoryview(self._paths)[:-1], memoryview(self._links)[:-1], *numbers, memoryview(self._digests)]
 
     def __len__(self) -> int:
         return self._count
@@ -136,11 +139,11 @@ def rows(columns: Sequence[bytes], shapes: Sequence[Shape]) -> list[Entry]:
     return list(map(functools.partial(tuple.__new__, Entry), found))
 
 
-def _pack(numbers: array[int]) -> bytes:
+def _pack(numbers: array[int]) -> memoryview:
     if sys.byteorder == "big":
         numbers = array(numbers.typecode, numbers)
         numbers.byteswap()
-    return numbers.tobytes()
+    return memoryview(numbers).cast("B")
 
 
 def _unpack(code: str, data: bytes) -> list[int]:

@@ -81,15 +81,20 @@ def _digest(member: tar.Member) -> bytes:
 
 def dump_index(index: LayerIndex) -> bytes:
     """Write an index down: a line of JSON, then columns, so that many thousand entries are read in milliseconds."""
+    return b"".join(index_parts(index))
+
+
+def index_parts(index: LayerIndex) -> list[bytes | memoryview]:
+    """Give what :func:`dump_index` gives, in pieces; the columns are those of the index itself."""
     entries = index.entries
     if not isinstance(entries, Columns):
         entries = Columns()
         entries.extend(index.entries)
-    columns = entries.dump()
+    columns = entries.parts()
     head = {
         "format": _FORMAT,
         "count": len(entries),
-        "columns": [len(column) for column in columns],
+        "columns": [column.nbytes for column in columns],
         "shapes": list(entries.shapes),
         "devices": entries.devices,
         "xattrs": [[number, _to_text(xattrs)] for number, xattrs in entries.xattrs],
@@ -97,7 +102,7 @@ def dump_index(index: LayerIndex) -> bytes:
         "known": base64.b64encode(b"".join([block.seal + block.key for block in index.blocks])).decode(),
         "contents": _to_text({path.decode("latin-1"): content for path, content in index.contents.items()}),
     }
-    return b"\n".join((json.dumps(head, separators=(",", ":")).encode(), b"".join(columns)))
+    return [json.dumps(head, separators=(",", ":")).encode() + b"\n", *columns]
 
 
 def load_index(data: bytes) -> LayerIndex:

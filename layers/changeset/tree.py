@@ -9,7 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from layers.changeset.entry import Entry
-from layers.changeset.index import LayerIndex, dump_index, index_layer, load_index
+from layers.changeset.index import LayerIndex, index_layer, index_parts, load_index
 from layers.changeset.rootpath import resolve
 from layers.changeset.whiteout import PREFIX, read_marker
 from layers.errors import ChangesetError
@@ -17,7 +17,7 @@ from layers.errors import ChangesetError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-__all__ = ["LayerIndex", "Source", "Tree", "dump_index", "index_layer", "load_index"]
+__all__ = ["LayerIndex", "Source", "Tree", "index_layer", "index_parts", "load_index"]
 
 _ROOT = Entry(b"", "directory", 0o755)
 

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 from layers.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    Parts = Sequence[bytes | bytearray | memoryview]
+    """A content in pieces, so that a large one need not be put together to be written."""
 
 TEMPORARY = ".tmp-"
 """How the names of :func:`temporary_beside` begin."""
@@ -45,19 +48,25 @@ def disk_errors(verb: str, path: Path) -> Iterator[None]:
 
 def sealed(content: bytes, purpose: str) -> bytes:
     """Give ``content`` as :func:`unsealed` knows it again, for this purpose and no other."""
-    return content + _seal(content, purpose)
+    return content + seal_of([content], purpose)
 
 
 def unsealed(data: bytes | None, purpose: str) -> bytes | None:
     """Give what was sealed for this purpose; None for anything else, such as what a disk has spoilt."""
-    if data is None or len(data) < _SEAL_SIZE or data[-_SEAL_SIZE:] != _seal(data[:-_SEAL_SIZE], purpose):
+    if (
+        data is None
+        or len(data) < _SEAL_SIZE
+        or data[-_SEAL_SIZE:] != seal_of([memoryview(data)[:-_SEAL_SIZE]], purpose)
+    ):
         return None
     return data[:-_SEAL_SIZE]
 
 
-def _seal(content: bytes, purpose: str) -> bytes:
+def seal_of(parts: Parts, purpose: str) -> bytes:
+    """Give what makes these pieces, when it stands behind them, sealed."""
     hashed = sha256(purpose.encode() + b"\0")
-    hashed.update(content)
+    for part in parts:
+        hashed.update(part)
     return b"\n%s\n" % hashed.hexdigest().encode()
 
 
@@ -66,7 +75,7 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(8)}")
 
 
-def replace_file(path: Path, content: bytes, temporary: Path, *, sync: bool = False) -> None:
+def replace_file(path: Path, content: bytes | Parts, temporary: Path, *, sync: bool = False) -> None:
     """Put ``content`` at ``path`` by way of ``temporary``, a name of this thread's own on the same file system.
 
     A reader sees the old content or the new. With ``sync``, so does who looks after a power failure.
@@ -74,13 +83,14 @@ def replace_file(path: Path, content: bytes, temporary: Path, *, sync: bool = Fa
     Raises:
         StoreError: the disk refuses.
     """
+    parts = [content] if isinstance(content, bytes) else content
     with disk_errors("write", path):
         try:
-            _write(temporary, content, sync=sync)
+            _write(temporary, parts, sync=sync)
             try:
                 os.rename(temporary, path)
             except FileNotFoundError:  # somebody who repairs the store took it for left over; no one does so twice
-                _write(temporary, content, sync=sync)
+                _write(temporary, parts, sync=sync)
                 os.rename(temporary, path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -89,10 +99,10 @@ def replace_file(path: Path, content: bytes, temporary: Path, *, sync: bool = Fa
             sync_path(path.parent)
 
 
-def _write(path: Path, content: bytes, *, sync: bool) -> None:
+def _write(path: Path, parts: Parts, *, sync: bool) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     with open(descriptor, "wb") as file:
-        file.write(content)
+        file.writelines(parts)
         if sync:
             file.flush()
             os.fsync(file.fileno())

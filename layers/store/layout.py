@@ -26,7 +26,7 @@ from layers.model import Descriptor, IndexManifest
 from layers.platform import Platform
 from layers.reference import Reference
 from layers.store.blobs import DiskBlobs
-from layers.store.files import disk_errors, replace_file, sealed, unsealed
+from layers.store.files import disk_errors, replace_file, seal_of, unsealed
 from layers.store.lock import Lock
 from layers.store.names import Names, doubt
 from layers.store.parts import discard, resume
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from layers.image import Layer, Reader
     from layers.store.blobs import BlobWriter
+    from layers.store.files import Parts
 
 _CHUNK = 1 << 20
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{1,64})")
@@ -360,7 +361,7 @@ class Layout:
         except FileNotFoundError:
             return None
 
-    def write_side(self, digest: Digest, kind: str, content: bytes) -> None:
+    def write_side(self, digest: Digest, kind: str, content: bytes | Parts) -> None:
         """Write the derived data, whole or not at all.
 
         Raises:
@@ -369,7 +370,8 @@ class Layout:
         path = self.side(digest, kind)
         with disk_errors("make", path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, sealed(content, f"{kind} of {digest}"), self.blobs.temporary())
+        parts = [content] if isinstance(content, bytes) else content
+        replace_file(path, [*parts, seal_of(parts, f"{kind} of {digest}")], self.blobs.temporary())
 
 
 def _copy(reader: Reader, writer: BlobWriter, descriptor: Descriptor, stop: threading.Event) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 
 from layers.changeset.index import read_blocks
 from layers.changeset.known import KnownBlocks
-from layers.changeset.tree import Tree, dump_index, index_layer, load_index
+from layers.changeset.tree import Tree, index_layer, index_parts, load_index
 from layers.compression import open_reader
 from layers.config import chain_ids
 from layers.digest import Digest, VerifyingReader
@@ -152,4 +152,4 @@ class Trees:
         self._written = blob, diff_id, index
 
     def _write(self, blob: Digest, diff_id: Digest, index: LayerIndex) -> None:
-        self._layout.write_side(blob, _KIND, f"{diff_id}\n".encode() + dump_index(index))
+        self._layout.write_side(blob, _KIND, [f"{diff_id}\n".encode(), *index_parts(index)])
