@@ -6,7 +6,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from click import NoSuchOption, UsageError
+from click import BadOptionUsage, BadParameter, NoSuchOption, Option, UsageError
+from click.exceptions import NoArgsIsHelpError
 from typer import Typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
@@ -126,16 +127,28 @@ class _Command(TyperCommand):
         try:
             return super().parse_args(ctx, _without_booleans(self, args) if ctx.allow_interspersed_args else args)
         except UsageError as error:
-            if ctx.info_name not in _MADE:
-                if not isinstance(error, NoSuchOption):
-                    raise
-                from builder.cli.mistyped import corrected  # noqa: PLC0415 - seldom
+            raise _with_exit_code(_explained(self, error, ctx.info_name or ""), error) from None
 
-                known = (name for each in self.params for name in each.opts)
-                raise corrected(error, known, ctx.info_name or "") from None
-            from builder.cli.unsupported import explained  # noqa: PLC0415 - seldom
 
-            raise explained(error, ctx.info_name) from None
+def _explained(command: TyperCommand, error: UsageError, name: str) -> UsageError:
+    """Give the error that also says what to write for an option that a command has not."""
+    if name in _MADE:
+        from builder.cli.unsupported import explained  # noqa: PLC0415 - seldom
+
+        return explained(error)
+    if isinstance(error, NoSuchOption):
+        from builder.cli.mistyped import corrected  # noqa: PLC0415 - seldom
+
+        return corrected(error, (opt for each in command.params for opt in each.opts), name)
+    return error
+
+
+def _with_exit_code(said: UsageError, error: UsageError) -> UsageError:
+    """Let what is said end as Docker does: with 125 for options, 0 for a group's bare name, 1 for the rest."""
+    of_option = isinstance(error, BadParameter) and isinstance(error.param, Option)
+    code = 125 if of_option or isinstance(error, NoSuchOption | BadOptionUsage) else 1
+    said.exit_code = 0 if isinstance(error, NoArgsIsHelpError) else code  # type: ignore[misc] # as click asks for it
+    return said
 
 
 def _without_booleans(command: TyperCommand, arguments: Sequence[str]) -> list[str]:
@@ -159,6 +172,18 @@ class _Group(TyperGroup):
 
     targets: dict[str, Target]
     groups: dict[str, tuple[str, dict[str, Target]]]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except UsageError as error:
+            raise _with_exit_code(error, error) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        try:
+            return super().resolve_command(ctx, args)
+        except UsageError as error:
+            raise _with_exit_code(error, error) from None
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the library's
         """Give the names, sorted by nothing but their place in the table."""

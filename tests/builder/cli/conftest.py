@@ -64,7 +64,7 @@ class Cli:
                 main([str(each) for each in arguments])
             content = out.getvalue()
         assert code == ended.value.code, err.getvalue() + content.decode(errors="replace")
-        assert code == 0 or "ERROR: " in err.getvalue() or code == 2
+        assert code == 0 or "ERROR: " in err.getvalue() or "Error: " in err.getvalue()
         return Done(code, content, err.getvalue())
 
     def fails(self, *arguments: str | Path, input: bytes = b"") -> str:  # noqa: A002 - as subprocess
