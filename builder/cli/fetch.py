@@ -46,9 +46,10 @@ def requester(directory: Path, proxy: Callable[[str], str], ca_file: str, second
     def request(url: str, headers: Mapping[str, str], watch: Watch | None = None) -> FetchedFile | None:
         import urllib3  # noqa: PLC0415 - only where something is downloaded
 
-        from layers.registry.connections import direct, through  # noqa: PLC0415 - likewise
+        from layers.registry.connections import direct  # noqa: PLC0415 - likewise
         from layers.registry.response import Response, TransportError  # noqa: PLC0415 - likewise
         from layers.registry.settings import Settings  # noqa: PLC0415 - likewise
+        from layers.registry.transport import failure, proxy_pool  # noqa: PLC0415 - likewise
 
         # how long a server may let us wait is not for the server to say: urllib3 would wait for hours
         retry = urllib3.Retry(
@@ -58,7 +59,7 @@ def requester(directory: Path, proxy: Callable[[str], str], ca_file: str, second
             redirect=_REDIRECTS,
             respect_retry_after_header=False,
         )
-        pool = through(proxy(url)) if proxy(url) else direct()
+        pool = proxy_pool(proxy(url), None) if proxy(url) else direct()
         pool.connection_pool_kw.update(retries=retry, timeout=urllib3.Timeout(seconds), ca_certs=ca_file or None)
         sent = {"User-Agent": "pybuild", "Accept-Encoding": "identity", **headers}
         try:
@@ -81,7 +82,8 @@ def requester(directory: Path, proxy: Callable[[str], str], ca_file: str, second
         except TransportError as error:
             raise ContextError(f"cannot fetch {shown(url)}: {error.message}") from error
         except urllib3.exceptions.HTTPError as error:
-            raise ContextError(f"cannot fetch {shown(url)}: {redacted(str(error))}") from error
+            said = failure(f"cannot fetch {shown(url)}", getattr(error, "reason", None) or error)
+            raise ContextError(redacted(said.message), hint=said.hint) from error
         finally:
             pool.clear()
 

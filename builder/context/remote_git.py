@@ -62,12 +62,12 @@ class GitRef:
             ContextError: a repository, but the query or fragment breaks the rules.
         """
         if shorthand and text.startswith("github.com/"):
-            return cls._of_url(urlsplit("https://" + text))
+            return cls._of_url(split_url("https://" + text))
         scheme = _URL.match(text)
         if scheme is not None:
             if scheme[1].lower() not in _SCHEMES:
                 return None
-            url = _split(text)
+            url = split_url(text)
             if url.scheme in {"http", "https"} and not url.path.endswith(".git"):
                 return None
             return cls._of_url(url)
@@ -79,7 +79,12 @@ class GitRef:
         return _parsed(url._replace(query="", fragment="").geturl(), url.query, url.fragment, url.geturl())
 
 
-def _split(text: str) -> SplitResult:
+def split_url(text: str) -> SplitResult:
+    """Give the parts of a URL.
+
+    Raises:
+        ContextError: it has none: a bracket is not closed, say.
+    """
     try:
         return urlsplit(text)
     except ValueError as error:

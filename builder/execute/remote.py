@@ -17,11 +17,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from builder.context.context import LocalContext
 from builder.context.remote import FetchedFile
-from builder.context.remote_git import GitRef, checkout, redacted, resolve_commit, subdirectory
+from builder.context.remote_git import GitRef, checkout, redacted, resolve_commit, split_url, subdirectory
 from builder.context.select import Selected, select
 from builder.errors import StepError
 from layers.changeset.entry import Change, Entry
@@ -169,7 +169,7 @@ def _file(site: Site, url: str, instruction: Add) -> Source:
     if instruction.keep_git_dir:
         raise StepError("--keep-git-dir is for git repositories")
     wanted = _checksum(instruction.checksum) if instruction.checksum else None
-    name = posixpath.basename(unquote(urlsplit(url).path)) or _UNNAMED
+    name = posixpath.basename(unquote(split_url(url).path)) or _UNNAMED
     if name in {".", ".."}:
         name = _UNNAMED
     secrets = site.settings.secrets
@@ -237,7 +237,7 @@ def _repository(site: Site, git_ref: GitRef, instruction: Add) -> Source:
 
 def authorisation(url: str, secrets: Mapping[str, Secret]) -> dict[str, str]:
     """Give the header of the secret ``HTTP_AUTH_TOKEN_host`` or ``HTTP_AUTH_HEADER_host``, if there is one."""
-    host = urlsplit(url).hostname or ""
+    host = split_url(url).hostname or ""
     for prefix, kind in (("HTTP_AUTH_TOKEN_", "Bearer "), ("HTTP_AUTH_HEADER_", "")):
         if (secret := secrets.get(prefix + host)) is not None:
             return {"Authorization": kind + _line(secret, prefix + host)}
@@ -254,9 +254,9 @@ def git_environment(
     found = dict(environment)
     if "default" in agents:
         found["SSH_AUTH_SOCK"] = str(agents["default"].socket)
-    url = urlsplit(remote)
-    if url.scheme not in {"http", "https"}:
+    if not remote.lower().startswith(("http://", "https://")):
         return found
+    url = split_url(remote)
     place = url.netloc.rpartition("@")[2]
     for name in ("GIT_AUTH_HEADER", "GIT_AUTH_TOKEN"):
         each = next((key for key in (f"{name}.{place}", f"{name}.{url.hostname}", name) if key in secrets), None)

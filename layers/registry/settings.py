@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from layers.errors import RegistryError
 from layers.reference import DOCKER_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from urllib.parse import SplitResult
 
 _HUB_HOST = "registry-1.docker.io"
 
@@ -54,9 +56,24 @@ def api_host(registry: str) -> str:
     return _HUB_HOST if registry == DOCKER_HUB else registry
 
 
+def split(url: str) -> SplitResult:
+    """Give the parts of a URL, whose port may be asked for.
+
+    Raises:
+        RegistryError: it has none: a bracket is not closed, or the port is no number of 16 bits.
+    """
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        shown = url.partition("?")[0].rpartition("@")[2].rpartition("//")[2]
+        raise RegistryError(f"no address: {shown[:160]!r}: {error}") from None
+    return parts
+
+
 def host_of(netloc: str) -> str:
     """Give the host in ``host[:port]``, without the brackets of an IPv6 address."""
-    return (urlsplit(f"//{netloc}").hostname or "").rstrip(".")
+    return (split(f"//{netloc}").hostname or "").rstrip(".")
 
 
 def is_loopback(netloc: str) -> bool:
@@ -77,7 +94,7 @@ def allows_plain_http(settings: Settings, netloc: str) -> bool:
 
 def proxy_for(settings: Settings, url: str) -> str:
     """Give the URL of the proxy for a request; ``""`` for none."""
-    parts = urlsplit(url)
+    parts = split(url)
     if is_loopback(parts.netloc) or any(_excepts(rule.strip(), parts.netloc) for rule in settings.no_proxy):
         return ""
     return settings.proxies.get(parts.scheme, "")

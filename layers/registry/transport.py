@@ -13,11 +13,10 @@ import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit
 
 from layers.errors import InvalidError, RegistryError
 from layers.registry.response import Response, TransportError, clean, join, origin, public_url, secrets_of
-from layers.registry.settings import allows_plain_http, api_host, is_loopback, proxy_for
+from layers.registry.settings import allows_plain_http, api_host, is_loopback, proxy_for, split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -166,7 +165,7 @@ class Transport:
     def _once(self, method: str, url: str, headers: Mapping[str, str], body: bytes | Body | None) -> Response:
         import urllib3  # noqa: PLC0415 - 80 ms that only a request is worth
 
-        parts = urlsplit(url)
+        parts = split(url)
         if parts.scheme == "http" and not allows_plain_http(self.settings, parts.netloc):
             hint = f"use https, or say that {parts.netloc} is an insecure registry"
             raise RegistryError(f"{method} {public_url(url)}: plain HTTP is not allowed there", hint=hint)
@@ -188,11 +187,11 @@ class Transport:
                 decode_content=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _failure(f"{method} {public_url(url)}", error) from _cause(error)
+            raise failure(f"{method} {public_url(url)}", error) from _cause(error)
         return Response(raw, method, url, self.settings, secrets_of(headers.get("Authorization", "")))
 
     def _pool(self, url: str) -> urllib3.PoolManager:
-        parts = urlsplit(url)
+        parts = split(url)
         proxy = proxy_for(self.settings, url)
         trust = "plain" if parts.scheme == "http" else "none" if parts.netloc in self.settings.insecure else "verified"
         with self._lock:
@@ -200,7 +199,7 @@ class Transport:
             if pool is None:
                 # reading the system's authorities takes 20 ms: only where TLS is spoken
                 context = None if trust == "plain" else _tls(self.settings.ca_file, verified=trust == "verified")
-                pool = _proxy_pool(proxy, context) if proxy else _direct_pool(context)
+                pool = proxy_pool(proxy, context) if proxy else _direct_pool(context)
                 self._pools[proxy, trust] = pool
         return pool
 
@@ -221,12 +220,17 @@ def _direct_pool(context: ssl.SSLContext | None) -> urllib3.PoolManager:
     return direct(num_pools=_POOLS, maxsize=_CONNECTIONS, ssl_context=context)
 
 
-def _proxy_pool(proxy: str, context: ssl.SSLContext | None) -> urllib3.ProxyManager:
+def proxy_pool(proxy: str, context: ssl.SSLContext | None) -> urllib3.ProxyManager:
+    """Give connections through a proxy, whose URL may say who asks, and need not say ``http://``.
+
+    Raises:
+        RegistryError: it is no address of a proxy.
+    """
     import urllib3  # noqa: PLC0415 - 80 ms that only a request is worth
 
     from layers.registry.connections import through  # noqa: PLC0415 - as above
 
-    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    parts = split(proxy if "://" in proxy else f"http://{proxy}")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise RegistryError(f"the proxy {public_url(proxy)!r} is no http or https address")
     user = f"{parts.username or ''}:{parts.password or ''}"
@@ -272,7 +276,7 @@ def _cause(error: BaseException) -> BaseException:
     return inner if isinstance(inner, ssl.SSLError) else error
 
 
-def _failure(what: str, error: BaseException) -> RegistryError:
+def failure(what: str, error: BaseException) -> RegistryError:
     """Give the error for a request without an answer: one to be tried again, or one that will not go away."""
     import urllib3.exceptions as known  # noqa: PLC0415 - 80 ms that only a request is worth
 
@@ -288,7 +292,7 @@ def _failure(what: str, error: BaseException) -> RegistryError:
         return RegistryError(f"{what}: cannot connect{place}: {reason}")
     if isinstance(error, known.ConnectTimeoutError):
         return RegistryError(f"{what}: no connection in time")
-    if isinstance(error, (known.LocationValueError, known.UnrewindableBodyError)):
+    if isinstance(error, (known.LocationValueError, known.ResponseError, known.UnrewindableBodyError)):
         return RegistryError(f"{what}: {text}")
     if isinstance(error, (known.ReadTimeoutError, TimeoutError)):
         return TransportError(f"{what}: the server stalled")
