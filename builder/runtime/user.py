@@ -73,13 +73,14 @@ def resolve_user(user: str, passwd: bytes, group: bytes) -> ResolvedUser:
 def resolve_owner(owner: str, passwd: bytes, group: bytes) -> Owner:
     """Give the owner that ``--chown=user[:group]`` names.
 
-    A number is the user and the group; a name has its primary group. A user name that the image does not have is 0, a
-    group name it does not have is the user's group; both are listed in ``unknown``, to be warned of.
+    A number is the user and the group; a name has its primary group, and nothing after a colon is group 0. A user name
+    that the image does not have is 0, a group name it does not have is the user's group; both are listed in
+    ``unknown``, to be warned of.
 
     Raises:
         StepError: a number out of range.
     """
-    name, _, group_name = owner.partition(":")
+    name, colon, group_name = owner.partition(":")
     unknown: list[str] = []
     uid = gid = 0
     number = _number_or_root(name) if name else 0
@@ -98,6 +99,8 @@ def resolve_owner(owner: str, passwd: bytes, group: bytes) -> Owner:
             gid = named
         else:
             unknown.append(group_name)
+    elif colon:
+        gid = 0
     return Owner(uid, gid, tuple(unknown))
 
 

@@ -99,6 +99,8 @@ def test_what_the_image_does_not_have_is_an_error_for_run(user: str, message: st
         ("4242", Owner(4242, 4242)),
         ("app:4343", Owner(1000, 4343)),
         (":wheel", Owner(0, 10)),
+        ("app:", Owner(1000, 0)),
+        ("7:", Owner(7, 0)),
         ("", Owner(0, 0)),
         ("stranger", Owner(0, 0, ("stranger",))),
         ("stranger:wheel", Owner(0, 10, ("stranger",))),
