@@ -64,6 +64,8 @@ def prepare(site: Site, state: BuildState, instruction: Run, origin: Callable[[s
         arguments: tuple[str, ...] = (f"{SCRIPTS}/{script.name}",)
     else:
         arguments = (*state.shell, *instruction.command) if instruction.shell else instruction.command
+    if not arguments:
+        raise StepError("RUN [] names no program", hint='RUN ["program", "argument"]')
     meaning = {
         "arguments": arguments,
         "script": script.body if script is not None else "",

@@ -40,6 +40,7 @@ def bench(tmp_path: Path) -> Bench:
         ("RUN --security=insecur y", "invalid security mode 'insecur'", "did you mean insecure?"),
         ("HEALTHCHECK CDM x", "unknown type 'CDM' in HEALTHCHECK", "HEALTHCHECK CMD command, or HEALTHCHECK NONE"),
         ("COPY a", "COPY requires at least two arguments", "COPY source ... destination"),
+        ("RUN []", "RUN [] names no program", 'RUN ["program", "argument"]'),
         ("SHELL /bin/sh", "SHELL requires the arguments to be in JSON form", 'SHELL ["/bin/bash", "-c"]'),
         ("STOPSIGNAL SIGTREM", "invalid signal: SIGTREM", "did you mean"),
         ("LABEL a=${b:=c}", "unsupported modifier (:=) in substitution", "there are :- "),
