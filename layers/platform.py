@@ -27,7 +27,12 @@ _ARCHITECTURES = {
     "armv7l": "arm",
     "armv8l": "arm",
 }
+_HINT = "a platform is os/architecture[/variant]"
 _VARIANT_OF_NAME = {"armhf": "v7", "armel": "v6", "armv6l": "v6", "armv7l": "v7", "armv8l": "v7"}
+_KNOWN = frozenset(
+    "386 amd64 arm arm64 loong64 mips mips64 mips64le mipsle ppc64 ppc64le riscv64 s390x sparc64 wasm".split()  # noqa: SIM905 - a list of words
+)
+"""Architectures that are known without a system before them."""
 _KNOWN_OS = frozenset({"android", "darwin", "freebsd", "illumos", "linux", "netbsd", "openbsd", "solaris", "windows"})
 
 
@@ -46,19 +51,22 @@ class Platform:
         """Read ``os``, ``architecture`` or ``os[(version)]/architecture[/variant]``; ``local`` is the host.
 
         Raises:
-            InvalidError: other characters, other count of parts.
+            InvalidError: other characters, other count of parts, or one part that is neither.
         """
         if text == "local":
             return cls.host()
         parts = text.split("/")
         found = _OS_AND_VERSION.fullmatch(parts[0])
         if found is None or len(parts) > 3 or not all(_PART.fullmatch(part) for part in parts[1:]):
-            raise InvalidError(f"not a platform: {text[:160]!r}", hint="a platform is os/architecture[/variant]")
+            raise InvalidError(f"not a platform: {text[:160]!r}", hint=_HINT)
         os, version = found[1].lower(), found[2] or ""
         if len(parts) == 1:
             if os in _KNOWN_OS or os == "macos":
                 return normalise(os, cls.host().architecture, cls.host().variant, version)
-            return normalise(cls.host().os, os, "", version)
+            found_here = normalise(cls.host().os, os, "", version)
+            if found_here.architecture not in _KNOWN:
+                raise InvalidError(f"not a platform: {text[:160]!r}: no known system or architecture", hint=_HINT)
+            return found_here
         return normalise(os, parts[1], parts[2] if len(parts) == 3 else "", version)
 
     @classmethod

@@ -36,7 +36,9 @@ def test_a_platform_is_read_in_normal_form(text: str, expected: Platform) -> Non
     assert expected == Platform.parse(text)
 
 
-@pytest.mark.parametrize("text", ["", "/", "linux/", "/amd64", "a/b/c/d", "linux/amd 64", "li(nux/amd64"])
+@pytest.mark.parametrize(
+    "text", ["", "/", "linux/", "/amd64", "a/b/c/d", "linux/amd 64", "li(nux/amd64", "amd46", "foo"]
+)
 def test_what_is_no_platform_is_refused(text: str) -> None:
     with pytest.raises(InvalidError, match="not a platform"):
         Platform.parse(text)
