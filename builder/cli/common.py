@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -59,8 +60,13 @@ def way(isolation: str, runtime: str) -> str:
     """Give how to run processes out of ``--isolation`` and ``--runtime``.
 
     Raises:
-        BuildError: they exclude each other, or no such runtime is known by name.
+        BuildError: they exclude each other, or there is no such way or runtime.
     """
+    if isolation != "auto":
+        from builder.runtime.ladder import CHOICES, RUNTIMES  # noqa: PLC0415 - only who asks needs it
+
+        if "/" not in isolation and isolation not in RUNTIMES:
+            one_of("--isolation", isolation, CHOICES)
     if not runtime:
         return isolation
     if isolation not in {"auto", runtime}:
@@ -68,7 +74,10 @@ def way(isolation: str, runtime: str) -> str:
     from builder.runtime.ladder import RUNTIMES  # noqa: PLC0415 - only who asks needs it
 
     if "/" in runtime:
-        return str(Path(runtime).absolute())
+        path = Path(runtime).absolute()
+        if not os.access(path, os.X_OK):
+            raise BuildError(f"--runtime {runtime}: there is no such program")
+        return str(path)
     if runtime not in RUNTIMES:
         hint = f"choose {', '.join(RUNTIMES)}, or write the path of an OCI runtime"
         raise BuildError(f"unknown --runtime {runtime!r}", hint=hint)

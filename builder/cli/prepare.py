@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -21,6 +22,7 @@ from builder.execute.guard import ScanMode
 from builder.execute.site import Settings
 from builder.export.exporter import Output
 from builder.pipeline import Request, Tools, counter
+from layers.changeset.rootpath import resolve
 from layers.platform import Platform
 from layers.reference import Reference
 from layers.store.gc import sweep
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from builder.cli.environment import Environment
     from builder.cli.options import Options
     from builder.cli.render import Renderer
+    from builder.context.remote import OpenedContext
     from builder.execute.machine import Machine
     from builder.execute.origin import NamedContext
     from builder.execute.secrets import Agent
@@ -179,7 +182,7 @@ def context_and_dockerfile(
         content, path = _read(fetch(options.file).path), opened.root / "Dockerfile"
         shown = "Dockerfile"
     else:
-        path = opened.dockerfile or _find_dockerfile(options, opened.root, local=opened.local)
+        path = opened.dockerfile or _find_dockerfile(options.file, opened)
         # One that came from standard input or a URL lies where nobody put it.
         content, shown = _read(path), "Dockerfile" if opened.dockerfile else _shown(path, opened.root)
     ignore = None
@@ -188,16 +191,24 @@ def context_and_dockerfile(
     return stack.enter_context(LocalContext(opened.root, ignore)), content, shown
 
 
-def _find_dockerfile(options: Options, root: Path, *, local: bool) -> Path:
-    if options.file:
-        given = Path(options.file)
-        if given.is_file() or local or given.is_absolute():
-            return given if given.exists() else root / given
-        return root / given
-    for name in ("Dockerfile", "dockerfile"):
-        if (root / name).is_file():
-            return root / name
-    return root / "Dockerfile"
+def _find_dockerfile(wanted: str, opened: OpenedContext) -> Path:
+    """Give where the Dockerfile is: as it is named, on this machine or in the context, or by its usual names."""
+    given = Path(wanted)
+    if wanted and given.exists() and (opened.local or given.is_absolute() or given.is_file()):
+        return given
+    names = [wanted] if wanted else ["Dockerfile", "dockerfile"]
+    for name in names:
+        path = opened.root / name if opened.local else _inside(opened.root, name)
+        if path.is_file():
+            return path
+    if not opened.local:
+        raise ContextError(f'the build context has no file "{names[0]}"', hint="name the Dockerfile with -f")
+    return opened.root / names[0]
+
+
+def _inside(root: Path, name: str) -> Path:
+    """Give where a file of a context from elsewhere is: a link in it leads to nothing of this machine."""
+    return root / os.fsdecode(resolve(root, os.fsencode(name), follow_last=True))
 
 
 def _read(path: Path) -> bytes:

@@ -76,6 +76,8 @@ def open_context(
                 "standard input is a terminal", hint="pipe a Dockerfile or a tar into it, or give a directory"
             )
         return _from_stream(stdin, workdir, "standard input")
+    if not spec:
+        raise ContextError('build context "": there is no such directory', hint="write . for this directory")
     if Path(spec).is_dir():
         return OpenedContext(Path(spec), local=True)
     if "://" in spec or "@" in spec or spec.startswith("github.com/"):
