@@ -24,6 +24,9 @@ Format = Annotated[
 NoTrunc = Annotated[bool, typer.Option("--no-trunc", help="Show everything in full length.")]
 QuietIds = Annotated[bool, typer.Option("-q", "--quiet", help="Show ids only.")]
 Filter = Annotated[Several, typer.Option("--filter", metavar="KEY=VALUE", help="Only what passes; repeatable.")]
+ShortFilter = Annotated[
+    Several, typer.Option("-f", "--filter", metavar="KEY=VALUE", help="Only what passes; repeatable.")
+]
 IsolationMode = Annotated[
     str,
     typer.Option("--isolation", metavar="WAY", help="How processes are kept apart: auto, runc, crun, chroot or proot."),

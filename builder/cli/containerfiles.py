@@ -49,7 +49,11 @@ def _show(containers: Containers, container: Container) -> None:
     after = trees.tree(image.layers)
     base = len(containers.layout.image(Digest.parse(container.base)).layers)
     touched = {entry.path for layer in image.layers[base:] for entry in trees.index(layer).entries}
-    for path, kind in sorted(_differences(before, after, touched)):
+    kinds = dict(_differences(before, after, touched))
+    # what comes or goes changes the directory it is in, which a layer need not say
+    parents = {posixpath.dirname(path) for path, kind in kinds.items() if kind != "C"}
+    kinds |= {parent: "C" for parent in parents if parent and parent not in kinds}
+    for path, kind in sorted(kinds.items()):
         print(f"{kind} /{path.decode('utf-8', 'backslashreplace')}")
 
 
@@ -102,6 +106,8 @@ def cp(
     source: Annotated[str, typer.Argument(metavar="CONTAINER:PATH|PATH", help="- is a tar on standard input.")],
     target: Annotated[str, typer.Argument(metavar="CONTAINER:PATH|PATH", help="- is a tar on standard output.")],
     archive: Annotated[bool, typer.Option("-a", "--archive", help="Keep the owners.")] = False,
+    follow: Annotated[bool, typer.Option("-L", "--follow-link", help="Copy what a link leads to.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing, as ever.")] = False,  # noqa: ARG001 - see its help
     root: opt.Root = "",
 ) -> None:
     """Copy files and directories out of a container, or into one.
@@ -115,10 +121,10 @@ def cp(
     with containers.layout.using(), scratch_directory(environment.store / "tmp") as scratch:
         if outward is not None:
             container = latest(containers, containers.find(outward[0]))
-            _copy_out(containers, container, outward[1], target, scratch, owners=archive)
+            _copy_out(containers, container, outward[1], target, scratch, owners=archive, follow=follow)
         else:
             assert inward is not None
-            _copy_in(containers, containers.find(inward[0]), source, inward[1], scratch, owners=archive)
+            _copy_in(containers, containers.find(inward[0]), source, inward[1], scratch, owners=archive, follow=follow)
 
 
 def _split(text: str) -> tuple[str, str] | None:
@@ -130,7 +136,7 @@ def _split(text: str) -> tuple[str, str] | None:
 
 
 def _copy_out(
-    containers: Containers, container: Container, path: str, target: str, scratch: Path, *, owners: bool
+    containers: Containers, container: Container, path: str, target: str, scratch: Path, *, owners: bool, follow: bool
 ) -> None:
     from layers.changeset.apply import apply  # noqa: PLC0415 - what --help does not need
     from layers.changeset.entry import Change  # noqa: PLC0415 - likewise
@@ -140,12 +146,13 @@ def _copy_out(
 
     layers, trees = containers.image(container).layers, Trees(containers.layout)
     tree, files = trees.tree(layers), MergedFiles(trees, layers, scratch)
-    found = tree.resolve(os.fsencode(path), follow_last=False)
+    named = tree.resolve(os.fsencode(path), follow_last=False)
+    found = tree.resolve(os.fsencode(path), follow_last=follow)
     entry = tree.get(found)
     if entry is None:
         raise NotFoundError(f"no {path} in container {container.name}")
     content_only = path.endswith("/.") or (entry.kind == "directory" and target != "-" and not os.path.isdir(target))
-    name = b"" if content_only else posixpath.basename(found)
+    name = b"" if content_only else posixpath.basename(named)
     into = Path(target)
     if target != "-" and entry.kind != "directory" and not into.is_dir():
         name, into = os.fsencode(into.name), into.parent
@@ -179,7 +186,7 @@ def _copy_out(
 
 
 def _copy_in(
-    containers: Containers, container: Container, source: str, path: str, scratch: Path, *, owners: bool
+    containers: Containers, container: Container, source: str, path: str, scratch: Path, *, owners: bool, follow: bool
 ) -> None:
     from builder.containers.work import add_tar  # noqa: PLC0415 - what --help does not need
     from layers.store.trees import Trees  # noqa: PLC0415 - likewise
@@ -201,18 +208,19 @@ def _copy_in(
         parent = tree.get(posixpath.dirname(found))
         if not into_directory and (parent is None or parent.kind != "directory"):
             raise NotFoundError(f"no directory {posixpath.dirname(path)} in container {container.name}")
-        _packed(source, spool, os.fsdecode(found), into_directory=into_directory, owners=owners)
+        _packed(source, spool, os.fsdecode(found), into_directory=into_directory, owners=owners, follow=follow)
     made = add_tar(containers, image, trees, spool, f"cp {source} {path}")
     digest = containers.layout.put(made).digest
     containers.update(container, current=str(digest))
 
 
-def _packed(source: str, spool: Path, found: str, *, into_directory: bool, owners: bool) -> None:
+def _packed(source: str, spool: Path, found: str, *, into_directory: bool, owners: bool, follow: bool) -> None:
     """Write a file or directory of the host as a tar of where it goes."""
     if not os.path.lexists(source):
         raise BuildError(f"cannot copy {source}: there is no such file or directory")
     contents = source.endswith("/.") or (os.path.isdir(source) and not into_directory)
     name = found if contents or not into_directory else posixpath.join(found, os.path.basename(os.path.abspath(source)))
+    source = os.path.realpath(source) if follow else source
 
     def cleaned(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if info.name in {"", "."}:

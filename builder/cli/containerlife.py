@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,7 @@ from builder.cli.containercommon import One, Several, opened
 from builder.cli.containeroptions import signal_number
 from builder.containers import control
 from builder.errors import BuildError
-from layers.errors import LayersError
+from layers.errors import LayersError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,17 +26,27 @@ _PAUSE = 0.02
 _FORCED = 60.0
 """Seconds in which a killed process has to be gone, and its layer made."""
 _Seconds = Annotated[
-    int | None, typer.Option("-t", "--time", metavar="SECONDS", min=0, help="How long to wait before killing it.")
+    int | None,
+    typer.Option(
+        "-t",
+        "--time",
+        "--timeout",
+        metavar="SECONDS",
+        min=-1,
+        help="How long to wait before killing it; -1: until it ends.",
+    ),
 ]
+_Signal = Annotated[str, typer.Option("-s", "--signal", metavar="SIGNAL", help="What to send first: INT, 15 ...")]
 
 
-def stop(names: Several, seconds: _Seconds = None, root: opt.Root = "") -> None:
+def stop(names: Several, seconds: _Seconds = None, signal_: _Signal = "", root: opt.Root = "") -> None:
     """Ask the processes of containers to end, and kill those that do not; what they did until then stays.
 
     Example: pybuild stop -t 3 work
     """
     _, containers = opened(root)
-    _each(containers, names, lambda container: end(containers, container, seconds))
+    first = signal_number(signal_) if signal_ else None
+    _each(containers, names, lambda container: end(containers, container, seconds, first))
 
 
 def kill(
@@ -61,7 +72,7 @@ def kill(
     _each(containers, names, send)
 
 
-def restart(names: Several, seconds: _Seconds = None, root: opt.Root = "") -> None:
+def restart(names: Several, seconds: _Seconds = None, signal_: _Signal = "", root: opt.Root = "") -> None:
     """Stop containers, and start them again.
 
     Example: pybuild restart work
@@ -69,9 +80,10 @@ def restart(names: Several, seconds: _Seconds = None, root: opt.Root = "") -> No
     from builder.cli.container import start_in_background  # noqa: PLC0415 - the others need none of it
 
     _, containers = opened(root)
+    first = signal_number(signal_) if signal_ else None
 
     def again(container: Container) -> None:
-        end(containers, container, seconds)
+        end(containers, container, seconds, first)
         start_in_background(containers, containers.find(container.id))
 
     _each(containers, names, again)
@@ -89,14 +101,14 @@ def _each(containers: Containers, names: list[str], action: Callable[[Container]
     opt.raise_last(failed)
 
 
-def end(containers: Containers, container: Container, seconds: int | None = None) -> None:
-    """End the process of a container, by its own signal and after so many seconds by force.
+def end(containers: Containers, container: Container, seconds: int | None = None, first: int | None = None) -> None:
+    """End the process of a container, by a signal, else its own, and after so many seconds by force; -1 is never.
 
     Raises:
         BuildError: it does not end.
     """
-    asked = control.signal(containers, container, signal_number(container.stop_signal or "TERM"))
-    patience = container.stop_timeout if seconds is None else seconds
+    asked = control.signal(containers, container, first or signal_number(container.stop_signal or "TERM"))
+    patience = container.stop_timeout if seconds is None else float("inf") if seconds < 0 else seconds
     if asked and _await_end(containers, container, patience):
         return
     deadline = time.monotonic() + _FORCED
@@ -154,7 +166,22 @@ def remove(
             end(containers, container, 0)
         forget(containers, container)
 
+    if force:  # nothing is what is wanted
+        names, missing = _there(containers, names)
+        for name in missing:
+            print(f"ERROR: no container {name}", file=sys.stderr)
     _each(containers, names, gone)
+
+
+def _there(containers: Containers, names: list[str]) -> tuple[list[str], list[str]]:
+    """Give the names of containers that there are, and the others."""
+    missing = []
+    for name in names:
+        try:
+            containers.find(name)
+        except NotFoundError:
+            missing.append(name)
+    return [name for name in names if name not in missing], missing
 
 
 def forget(containers: Containers, container: Container) -> None:

@@ -10,17 +10,19 @@ import typer
 
 from builder.cli import common as opt
 from builder.cli import table
-from builder.cli.containercommon import One, opened
-from builder.cli.human import ago, created_at, duration, parse_time, point_in_time
+from builder.cli.containercommon import One, container_sizes, opened
+from builder.cli.containerfilters import Filters
+from builder.cli.human import ago, created_at, duration, parse_time, point_in_time, size
 from builder.containers.store import now
 from builder.errors import BuildError
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from builder.containers.logs import Line
     from builder.containers.record import Container
+    from builder.containers.store import Containers
 
 _COLUMNS = ("ID", "Image", "Command", "CreatedAt", "Status", "Ports", "Names")
 _HEADS = {
@@ -34,9 +36,12 @@ _HEADS = {
     "Ports": "PORTS",
     "Names": "NAMES",
     "Labels": "LABELS",
+    "Mounts": "MOUNTS",
+    "LocalVolumes": "LOCAL VOLUMES",
+    "Networks": "NETWORKS",
+    "Size": "SIZE",
 }
-_FILTERS = ("name", "id", "ancestor", "status", "exited", "label")
-_WIDTH = 20
+_WIDTH, _MOUNT_WIDTH = 20, 15
 
 
 def logs(
@@ -46,6 +51,9 @@ def logs(
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="Only what is younger: a time, or 10m.")] = "",
     until: Annotated[str, typer.Option("--until", metavar="TIME", help="Only what is older.")] = "",
     timestamps: Annotated[bool, typer.Option("-t", "--timestamps", help="Show when each line was written.")] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Keep room for what loggers add; there is nothing.")
+    ] = False,
     root: opt.Root = "",
 ) -> None:
     """Show what the process of a container wrote.
@@ -73,7 +81,7 @@ def logs(
             found = iter(collections.deque(found, maxlen=count))
     for line in found:
         stream = sys.stderr.buffer if line.stream == "stderr" else sys.stdout.buffer
-        stream.write((f"{_padded(line.time)} ".encode() if timestamps else b"") + line.text)
+        stream.write((f"{_padded(line.time)} ".encode() if timestamps else b"") + b" " * details + line.text)
         stream.flush()
 
 
@@ -99,7 +107,8 @@ def ps(
     last: Annotated[int, typer.Option("-n", "--last", metavar="COUNT", help="The last ones that were made.")] = -1,
     quiet: opt.QuietIds = False,
     no_trunc: opt.NoTrunc = False,
-    filters: opt.Filter = None,
+    sized: Annotated[bool, typer.Option("-s", "--size", help="Also how large their files are.")] = False,
+    filters: opt.ShortFilter = None,
     form: opt.Format = "",
     root: opt.Root = "",
 ) -> None:
@@ -107,43 +116,29 @@ def ps(
 
     Example: pybuild ps -a --filter name=work
     """
-    for each in filters or []:
-        key, equals, _ = each.partition("=")
-        if key not in _FILTERS or not equals:
-            raise BuildError(f"invalid filter {each!r}", hint=f"the filters are {', '.join(_FILTERS)}")
-    asked = any(each.startswith(("status=", "exited=")) for each in filters or [])
     _, containers = opened(root)
+    wanted = Filters(containers, filters or ())
     rows = []
     found = containers.all()
     if latest or last >= 0:
         found, everything = found[: 1 if latest else last], True
     for container in found:
         running = containers.is_running(container)
-        if (running or everything or asked) and _passes(container, filters or [], running=running):
-            rows.append(_row(container, running=running, no_trunc=no_trunc))
+        if (running or everything or wanted.of_any_state) and wanted.take(container):
+            row = _row(container, running=running, no_trunc=no_trunc)
+            rows.append(row | {"Size": _size(containers, container)} if sized or ".Size" in form else row)
     if quiet and not form:
         for row in rows:
             print(row["ID"])
         return
-    columns = [name if name != "CreatedAt" else "RunningFor" for name in _COLUMNS]
+    columns = [name if name != "CreatedAt" else "RunningFor" for name in _COLUMNS] + ["Size"] * sized
     table.print_rows(rows, columns, _HEADS, form)
 
 
-def _passes(container: Container, filters: list[str], *, running: bool) -> bool:
-    tests: dict[str, Callable[[str], bool]] = {
-        "name": lambda value: value in container.name,
-        "id": container.id.startswith,
-        "ancestor": lambda value: value in {container.image, container.base},
-        "label": lambda value: _has_label(container, value),
-        "status": lambda value: value == container.state(running=running),
-        "exited": lambda value: bool(container.finished) and value == str(container.exit_code),
-    }
-    return all(tests[key](value) for key, _, value in (each.partition("=") for each in filters))
-
-
-def _has_label(container: Container, text: str) -> bool:
-    name, equals, value = text.partition("=")
-    return name in container.labels and (not equals or container.labels[name] == value)
+def _size(containers: Containers, container: Container) -> str:
+    """Give the bytes of what the container changed, and of all its files."""
+    changed, everything = container_sizes(containers, container)
+    return f"{size(changed, 3)} (virtual {size(everything, 3)})"
 
 
 def _row(container: Container, *, running: bool, no_trunc: bool) -> dict[str, str]:
@@ -170,4 +165,13 @@ def _row(container: Container, *, running: bool, no_trunc: bool) -> dict[str, st
         "Ports": "",
         "Labels": ",".join(f"{key}={value}" for key, value in container.labels.items()),
         "Names": container.name,
+        "Mounts": ",".join(_source(each, no_trunc=no_trunc) for each in container.mounts),
+        "LocalVolumes": "0",
+        "Networks": container.network,
+        "Size": "0B",
     }
+
+
+def _source(mount: str, *, no_trunc: bool) -> str:
+    source = mount.partition(":")[0]
+    return source if no_trunc or len(source) <= _MOUNT_WIDTH else source[: _MOUNT_WIDTH - 1] + "…"

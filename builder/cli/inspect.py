@@ -15,6 +15,8 @@ from layers.platform import Platform
 
 if TYPE_CHECKING:
     from builder.cli.stored import Kept
+    from builder.containers.record import Container
+    from builder.containers.store import Containers
     from layers.model import Descriptor
     from layers.store.layout import Layout
 
@@ -26,6 +28,7 @@ def inspect(
     ] = "",
     platform: opt.PlatformName = "",
     kind: Annotated[str, typer.Option("--type", metavar="TYPE", help="What to look for: image or container.")] = "",
+    sized: Annotated[bool, typer.Option("-s", "--size", help="Also how large a container's files are.")] = False,
     root: opt.Root = "",
 ) -> None:
     """Show all about images and containers.
@@ -39,14 +42,14 @@ def inspect(
     missing: list[Exception] = []
     for name in names:
         try:
-            found.append(_described(layout, name, kind, wanted))
+            found.append(_described(layout, name, kind, wanted, sized=sized))
         except (NotFoundError, InvalidError) as error:
             missing.append(error)
     _print(found, form)
     opt.raise_last(missing)
 
 
-def _described(layout: Layout, name: str, kind: str, platform: Platform | None) -> dict[str, Any]:
+def _described(layout: Layout, name: str, kind: str, platform: Platform | None, *, sized: bool) -> dict[str, Any]:
     """Give all about a container, or else an image, of this name."""
     if kind != "image" and (layout.root / "containers").is_dir():
         from builder.containers.record import described as described_container  # noqa: PLC0415 - most have none
@@ -56,13 +59,21 @@ def _described(layout: Layout, name: str, kind: str, platform: Platform | None) 
         try:
             container = containers.find(name)
             log = str(containers.log(container))
-            return described_container(container, log, running=containers.is_running(container))
+            found = described_container(container, log, running=containers.is_running(container))
+            return found | _sizes(containers, container) if sized else found
         except LayersError:
             if kind:
                 raise
     elif kind == "container":
         raise NotFoundError(f"no container {name}")
     return described(find(layout, name, platform))
+
+
+def _sizes(containers: Containers, container: Container) -> dict[str, int]:
+    from builder.cli.containercommon import container_sizes  # noqa: PLC0415 - seldom
+
+    changed, everything = container_sizes(containers, container)
+    return {"SizeRw": changed, "SizeRootFs": everything}
 
 
 def _print(documents: list[dict[str, Any]], form: str) -> None:

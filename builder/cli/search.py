@@ -26,7 +26,7 @@ _WIDTH = 45
 def search(
     term: Annotated[str, typer.Argument(metavar="TERM", help="What to look for; REGISTRY/TERM looks elsewhere.")],
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many results.")] = 25,
-    filters: opt.Filter = None,
+    filters: opt.ShortFilter = None,
     form: opt.Format = "",
     no_trunc: opt.NoTrunc = False,
     insecure: opt.Insecure = False,

@@ -136,6 +136,9 @@ def described(container: Container, log: str, *, running: bool) -> dict[str, Any
         },
         "Image": container.base,
         "Name": f"/{container.name}",
+        "RestartCount": 0,
+        "Driver": "overlay",
+        "Platform": "linux",
         "LogPath": log,
         "HostConfig": {
             "NetworkMode": container.network,

@@ -244,6 +244,27 @@ def test_the_list_of_containers(based: Pybuild) -> None:
     assert 64 == len(based("ps", "-a", "--no-trunc", "-q").out.split()[0])
 
 
+def test_what_a_link_leads_to_is_copied_out_under_the_links_name(based: Pybuild, place: Path) -> None:
+    based("run", "--name", "work", "busybox", "sh", "-c", "ln -s /etc/motd /link; ln -s etc /directory")
+    (place / "out").mkdir()
+    based("cp", "work:/link", place / "out" / "kept")
+    based("cp", "-L", "work:/link", place / "out")
+    based("cp", "-qL", "work:/directory", place / "out")
+
+    assert (place / "out" / "kept").is_symlink()
+    assert "hello\n" == (place / "out" / "link").read_text()
+    assert not (place / "out" / "link").is_symlink()
+    assert (place / "out" / "directory" / "passwd").is_file()
+
+
+def test_a_container_is_stopped_by_the_signal_that_is_asked_for(based: Pybuild) -> None:
+    """And not before it ends, with ``-t -1``."""
+    based("run", "-d", "--name", "work", "busybox", "sh", "-c", "trap 'exit 7' USR1; while :; do sleep 0.05; done")
+    based("stop", "-s", "USR1", "--timeout", "-1", "work")
+
+    assert b"7\n" == based("wait", "work").out
+
+
 def test_inspect_shows_containers_before_images(based: Pybuild) -> None:
     based("run", "--name", "busybox", "-e", "A=1", "busybox", "sh", "-c", "exit 3", code=3)
     line = "{{.State.Status}} {{.State.ExitCode}} {{.Name}} {{.Config.Image}} {{.Path}} {{json .Mounts}}"

@@ -129,6 +129,35 @@ SCENES: dict[str, list[Command]] = {
         ("logs", "nope"),
         ("rm", "work"),
     ],
+    "lists": [
+        (*RUN, "--name", "first", "-l", "k=v", "-v", "/etc/hosts:/m", "busybox", "sh", "-c", "echo a > /f; exit 4"),
+        (*RUN, "-d", "--name", "second", "busybox", "sleep", "1000"),
+        ("ps", "-a", "--format", "{{.Names}}|{{.Networks}}|{{.Mounts}}|{{.LocalVolumes}}|{{.Labels}}|{{.Size}}"),
+        ("ps", "-s", "--format", "table {{.Names}}\t{{.Size}}\t{{.Mounts}}\t{{.Networks}}\t{{.LocalVolumes}}"),
+        *(
+            ("ps", "-a", *(word for each in filters.split() for word in ("-f", each)), "--format", "{{.Names}}")
+            for filters in (
+                *("status=exited", "status=exited status=running", "status=running exited=4", "status=nope"),
+                *("name=^/first$", "name=^sec", "name=first name=second", "name=none", "label=k label=k=w"),
+                *("before=second", "since=first", "since=nope", "ancestor=busybox", "ancestor=nope", "id=zzz"),
+                *("network=host", "network=none", "volume=/m", "volume=/etc/hosts", "volume=/n", "nope=1"),
+            )
+        ),
+        ("inspect", "-s", "-f", "{{.SizeRw}} {{.RestartCount}} {{.Platform}}", "first"),
+        ("logs", "--details", "first"),
+        ("rm", "-f", "nope"),
+        ("rm", "-f", "nope", "first", "second"),
+    ],
+    "copies of links": [
+        ("create", "--name", "work", "busybox", "true"),
+        ("cp", "-L", "/bin/sh", "work:/tmp"),
+        ("cp", "/bin/sh", "work:/tmp/as-it-is"),
+        ("diff", "work"),
+        ("commit", "work", "made:1"),
+        (*RUN, "--rm", "made:1", "sh", "-c", "readlink /tmp/sh; readlink /tmp/as-it-is"),
+        ("rm", "work"),
+        ("rmi", "made:1"),
+    ],
     "commit": [
         (*RUN, "--name", "work", "-e", "A=1", "-l", "k=v", "busybox", "sh", "-c", "echo a > /a; rm /etc/motd"),
         ("commit", "-m", "why", "-a", "me", "-c", "ENV B=2", "-c", "WORKDIR /srv", "work", "made:1"),
