@@ -113,7 +113,7 @@ def reported(listener: Listener, step: Step) -> Iterator[Step]:
     try:
         yield step
     except BaseException as error:
-        message = getattr(error, "message", "") or type(error).__name__
+        message = getattr(error, "message", "") or getattr(error, "strerror", "") or type(error).__name__
         listener(StepFailed(step, time.monotonic() - began, message))
         raise
     listener(StepFinished(step, time.monotonic() - began))

@@ -117,6 +117,13 @@ GROUPS: dict[str, tuple[str, dict[str, Target]]] = {
 }
 _ALIASES = {"list": "ls", "remove": "rm", "ps": "ls"}
 _WITHOUT_STORE = frozenset({"login", "logout", "search", "version"})
+_NOT_HERE = frozenset(
+    {
+        *("buildx", "compose", "config", "context", "events", "network", "node", "pause", "plugin", "port", "scout"),
+        *("secret", "service", "stack", "stats", "swarm", "top", "trust", "unpause", "update", "volume"),
+    }
+)
+"""Commands of Docker that are for its daemon, and would seem to be directories."""
 _ALONE = frozenset({"-h", "--help", "--install-completion", "--show-completion"})
 
 
@@ -267,6 +274,8 @@ def _refuse_mistyped(word: str) -> None:
     """
     if word.startswith("-") or not word.isalpha() or os.path.exists(word):
         return
+    if word in _NOT_HERE:
+        raise BuildError(f"{word!r} is a command of Docker that is not supported, and no directory to build from")
     import difflib  # noqa: PLC0415 - seldom
 
     close = difflib.get_close_matches(word, [*COMMANDS, *GROUPS], cutoff=0.75)

@@ -124,6 +124,7 @@ def described(
     """
     opt.one_of("--network", wanted.network, _NETWORKS)
     opt.one_of("--pull", wanted.pull, _PULLS)
+    check_directory(wanted.workdir)
     for volume in wanted.volumes or ():
         read_mount(volume)
     for each in wanted.tmpfs or ():
@@ -187,16 +188,29 @@ def _limits(wanted: Wanted) -> dict[str, Any]:
     }
 
 
+def check_directory(path: str) -> None:
+    """Refuse a ``--workdir`` that is relative: nobody can tell to what.
+
+    Raises:
+        BuildError: it is.
+    """
+    if path and not path.startswith("/"):
+        raise BuildError(f"invalid --workdir {path[:160]!r}", hint="write an absolute path")
+
+
 def environment_of(
     given: Sequence[str] | None, files: Sequence[str] | None, outside: Mapping[str, str]
 ) -> tuple[str, ...]:
     """Give the variables of ``--env-file`` and ``-e``; one without a value has that of ``outside``, or is left out.
 
     Raises:
-        BuildError: a file cannot be read, or has a line that is no variable.
+        BuildError: a file cannot be read, or has a line that is no variable; or one has no name.
     """
     entries = [each for path in files or () for each in _read_variables(path)]
     entries += given or ()
+    for each in entries:
+        if each.startswith("=") or not each:
+            raise BuildError(f"invalid environment variable {each[:160]!r}", hint="write NAME=VALUE")
     return tuple(
         each if "=" in each else f"{each}={outside[each]}" for each in entries if "=" in each or each in outside
     )
@@ -212,7 +226,7 @@ def _read_variables(path: str) -> list[str]:
     for line in found:
         name = line.partition("=")[0]
         if not name or any(each.isspace() for each in name):
-            raise BuildError(f"{path}: variable {name!r} contains whitespace, or has no name")
+            raise BuildError(f"{path}: variable {name[:80]!r} contains whitespace, or has no name")
     return found
 
 

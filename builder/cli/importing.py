@@ -56,12 +56,16 @@ def import_(
     layout = environment.layout()
     wanted = Platform.parse(platform) if platform else Platform.host()
     with layout.using(), _opened(source, environment) as stream:
-        layer = _stored(layout, stream)
+        shown = "standard input" if source == "-" else source
+        try:
+            layer = _stored(layout, stream)
+        except LayersError as error:
+            raise BuildError(f"cannot import {shown}: {error.message}", hint=error.hint) from error
         try:
             Trees(layout).index(layer)  # that it can be read, every entry of it
-        except LayersError:
+        except LayersError as error:
             layout.blobs.delete(layer.descriptor.digest)
-            raise
+            raise BuildError(f"cannot import {shown}: {error.message}", hint=error.hint) from error
         now = rfc3339(time.time())
         entry = History(created=now, comment=message or f"Imported from {source}")
         document = ImageConfig(wanted, config, history=(entry,), created=now)

@@ -34,6 +34,7 @@ def version(form: _Template = "") -> None:
         "Arch": Platform.host().architecture,
         "Packages": {name: _version(name) for name in _PACKAGES},
     }
+    document["Client"] = {name: document[name] for name in ("Version", "Os", "Arch")}  # where Docker has them
     if form:
         _print(document, form)
         return

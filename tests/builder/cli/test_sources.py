@@ -12,6 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from layers.image import Image
     from tests.builder.cli.conftest import Cli
 
 
@@ -76,3 +77,37 @@ def test_what_no_step_asks_for_is_checked_too(cli: Cli, tmp_path: Path, option: 
     (tmp_path / "Dockerfile").write_text("FROM scratch\n")
 
     assert option[1] in cli.fails("build", *option, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "-w", "relative", "app"], "invalid --workdir 'relative'"),
+        (["run", "-e", "=x", "app"], "invalid environment variable '=x'"),
+        (["create", "-e", "", "app"], "invalid environment variable ''"),
+    ],
+)
+def test_what_a_container_cannot_be_given_is_named(cli: Cli, app: Image, arguments: list[str], said: str) -> None:
+    cli.put(app, "app")
+
+    assert f"ERROR: {said}" in cli(*arguments, code=125 if arguments[0] == "run" else 1).err
+
+
+def test_what_is_imported_and_no_tar_is_named(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "program").write_bytes(bytes(range(256)) * 8)
+
+    assert f"cannot import {tmp_path}/program: " in cli.fails("import", tmp_path / "program", "app")
+    assert "cannot import standard input: " in cli.fails("import", "-", input=bytes(range(256)) * 8)
+
+
+@pytest.mark.parametrize("command", [["pause", "work"], ["network", "ls"], ["stats"], ["top", "work"]])
+def test_a_command_that_is_dockers_alone_is_no_context(cli: Cli, command: list[str]) -> None:
+    assert f"'{command[0]}' is a command of Docker that is not supported" in cli.fails(*command)
+
+
+def test_a_file_that_cannot_be_written_is_told_in_words_while_it_happens(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM scratch\n")
+
+    error = cli("build", "-o", f"type=tar,dest={tmp_path}", tmp_path, code=1).err
+
+    assert "#2 ERROR: Is a directory" in error
