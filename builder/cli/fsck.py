@@ -53,7 +53,7 @@ def fsck(
     lines += [f"broken container {path.stem[:12]}: {reason}" for path, reason in lost.items()]
     orphans = _orphans(layout, containers) - set(check.damaged) if not check.broken else set()
     lines += [f"orphan blob {digest}" for digest in sorted(orphans)]
-    left, unusable = _left_over(layout), _unusable(layout)
+    left, unusable = _left_over(layout, containers), _unusable(layout)
     lines += [f"left over {path.relative_to(layout.root)}" for path in left]
     lines += [f"unusable {path.relative_to(layout.root)}" for path in unusable]
     total = sum(layout.blobs.size(digest) for digest in orphans)
@@ -98,14 +98,19 @@ def _orphans(layout: Layout, containers: Containers) -> set[Digest]:
     return set(layout.blobs.list()) - set(needed) - cache_of(layout).blobs() - containers.blobs()
 
 
-def _left_over(layout: Layout) -> list[Path]:
-    """Give what killed processes have left; nothing while the store is used: it may be somebody's."""
+def _left_over(layout: Layout, containers: Containers) -> list[Path]:
+    """Give what killed processes have left; nothing while the store is used: it may be somebody's.
+
+    Containers do not use the store while they run: as long as one does, what is below ``run`` may be its.
+    """
     from layers.store import gc  # noqa: PLC0415 - what --help does not need
     from layers.store.scratch import abandoned  # noqa: PLC0415 - likewise
 
     try:
         with layout.lock.exclusive(wait=0):
-            found = [*gc.temporary(layout.root), *layout.root.glob("run/*")]
+            found = [*gc.temporary(layout.root)]
+            if not any(map(containers.is_running, containers.all())):
+                found += layout.root.glob("run/*")
             for parent in (*layout.root.glob("unpacked/*"), *layout.root.glob("cache/mounts/*")):
                 found += [*abandoned(parent, _UNFINISHED), *parent.glob(f"{TEMPORARY}*")]
             return sorted(found)

@@ -265,6 +265,16 @@ def test_a_container_is_stopped_by_the_signal_that_is_asked_for(based: Pybuild) 
     assert b"7\n" == based("wait", "work").out
 
 
+def test_a_container_that_runs_is_nothing_that_was_left_over(based: Pybuild) -> None:
+    based("run", "-d", "--name", "work", "busybox", "sleep", "1000")
+
+    assert " 0 left over" in based("fsck").out.decode()
+    based("fsck", "--repair")
+    assert b"here\n" == based("exec", "work", "echo", "here").out
+    based("rm", "-f", "work")
+    assert " 0 left over" in based("fsck").out.decode()
+
+
 def test_inspect_shows_containers_before_images(based: Pybuild) -> None:
     based("run", "--name", "busybox", "-e", "A=1", "busybox", "sh", "-c", "exit 3", code=3)
     line = "{{.State.Status}} {{.State.ExitCode}} {{.Name}} {{.Config.Image}} {{.Path}} {{json .Mounts}}"
