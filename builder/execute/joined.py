@@ -55,4 +55,4 @@ class Joined:
 
     def _find(self, path: bytes) -> tuple[Files, bytes]:
         number, _, inside = path.partition(b"/")
-        return self._trees[int(number)], inside
+        return self._trees[int(number)], inside.lstrip(b"/")  # what joins a name to a tree's root writes two slashes
