@@ -180,7 +180,8 @@ def _chosen(images: Sequence[Archived], wanted: str) -> Archived:
     matching = [image for image in images if is_called(image)]
     if len(matching) == 1:
         return matching[0]
-    known = ", ".join(sorted({label for image in images for label in image.labels})) or "nothing with a name"
+    labels = sorted({label for image in images for label in image.labels})
+    known = f"there are {', '.join(labels)}" if labels else "nothing in it has a name"
     if matching or not wanted:
-        raise InvalidError("it holds several images", hint=f"name one after a colon; there are {known}"[:300])
-    raise NotFoundError(f"it holds no image {wanted}", hint=f"there are {known}"[:300])
+        raise InvalidError("it holds several images", hint=f"name one after a colon; {known}"[:300])
+    raise NotFoundError(f"it holds no image {wanted}", hint=known[:300])
