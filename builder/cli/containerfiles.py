@@ -206,6 +206,11 @@ def _copy_in(
     else:
         spool = scratch / "given.tar"
         parent = tree.get(posixpath.dirname(found))
+        directory = os.path.isdir(source) and (follow or not os.path.islink(source))
+        if entry is not None and not into_directory and directory:
+            raise BuildError(f"cannot copy directory {source} onto {path}, which is none")
+        if not into_directory and not directory and path.endswith(("/", "/.")):
+            raise NotFoundError(f"no directory {path} in container {container.name}")
         if not into_directory and (parent is None or parent.kind != "directory"):
             raise NotFoundError(f"no directory {posixpath.dirname(path)} in container {container.name}")
         _packed(source, spool, os.fsdecode(found), into_directory=into_directory, owners=owners, follow=follow)

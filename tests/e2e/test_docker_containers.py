@@ -148,10 +148,14 @@ SCENES: dict[str, list[Command]] = {
         ("rm", "-f", "nope"),
         ("rm", "-f", "nope", "first", "second"),
     ],
-    "copies of links": [
+    "copies": [
         ("create", "--name", "work", "busybox", "true"),
         ("cp", "-L", "/bin/sh", "work:/tmp"),
         ("cp", "/bin/sh", "work:/tmp/as-it-is"),
+        ("cp", "/etc/hosts", "work:/nowhere/"),
+        ("cp", "/etc/hosts", "work:/etc/motd/"),
+        ("cp", "/etc/security", "work:/etc/motd"),
+        ("cp", "/etc/security", "work:/tmp/made/"),
         ("diff", "work"),
         ("commit", "work", "made:1"),
         (*RUN, "--rm", "made:1", "sh", "-c", "readlink /tmp/sh; readlink /tmp/as-it-is"),
