@@ -121,7 +121,7 @@ def test_an_option_that_is_not_supported_is_refused_by_its_name(
     with pytest.raises(SystemExit) as end:
         app()(args=["build", option, "."], prog_name="pybuild")
 
-    assert 125 == end.value.code
+    assert 2 == end.value.code
     assert re.search(f"No such option:? '?{option}\\b|{option} is not supported", capsys.readouterr().err)
 
 

@@ -6,7 +6,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from click import BadOptionUsage, BadParameter, NoSuchOption, Option, UsageError
+from click import NoSuchOption, UsageError
 from click.exceptions import NoArgsIsHelpError
 from typer import Typer
 from typer.core import TyperCommand, TyperGroup
@@ -134,7 +134,8 @@ class _Command(TyperCommand):
         try:
             return super().parse_args(ctx, _without_booleans(self, args) if ctx.allow_interspersed_args else args)
         except UsageError as error:
-            raise _with_exit_code(_explained(self, error, ctx.info_name or ""), error) from None
+            name = ctx.info_name or ""
+            raise _with_exit_code(_explained(self, error, name), error, name) from None
 
 
 def _explained(command: TyperCommand, error: UsageError, name: str) -> UsageError:
@@ -150,10 +151,9 @@ def _explained(command: TyperCommand, error: UsageError, name: str) -> UsageErro
     return error
 
 
-def _with_exit_code(said: UsageError, error: UsageError) -> UsageError:
-    """Let what is said end as Docker does: with 125 for options, 0 for a group's bare name, 1 for the rest."""
-    of_option = isinstance(error, BadParameter) and isinstance(error.param, Option)
-    code = 125 if of_option or isinstance(error, NoSuchOption | BadOptionUsage) else 1
+def _with_exit_code(said: UsageError, error: UsageError, name: str) -> UsageError:
+    """Let wrong usage end with 2; of ``run``, whose other codes are the container's, with 125; a bare group with 0."""
+    code = 125 if name == "run" else 2
     said.exit_code = 0 if isinstance(error, NoArgsIsHelpError) else code  # type: ignore[misc] # as click asks for it
     return said
 
@@ -184,13 +184,7 @@ class _Group(TyperGroup):
         try:
             return super().parse_args(ctx, args)
         except UsageError as error:
-            raise _with_exit_code(error, error) from None
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        try:
-            return super().resolve_command(ctx, args)
-        except UsageError as error:
-            raise _with_exit_code(error, error) from None
+            raise _with_exit_code(error, error, "") from None
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the library's
         """Give the names, sorted by nothing but their place in the table."""

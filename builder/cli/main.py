@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 
 def _guarded(arguments: list[str]) -> int:
-    """Run a command and give the exit code: 1 for an error (of run 125), 125 for wrong options, 130 if interrupted."""
+    """Run a command and give the exit code: 1 for an error (of run 125), 2 for wrong usage, 130 when interrupted."""
     gc.set_threshold(50_000)  # frozen values form no cycles; looking for some took 6 % of a build with nothing new
     from builder.cli.app import app, with_command  # noqa: PLC0415 - --version needs none of it
     from builder.errors import BuildError, CancelledError  # noqa: PLC0415

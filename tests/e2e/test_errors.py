@@ -91,17 +91,17 @@ def test_an_unknown_target_names_those_there_are(based: Pybuild, write: Write) -
 
 
 @pytest.mark.parametrize(
-    ("code", "arguments"),
+    "arguments",
     [
-        (1, []),
-        (125, ["--no-such-option", "."]),
-        (1, ["one", "two"]),
-        (125, ["--tag"]),
+        [],
+        ["--no-such-option", "."],
+        ["one", "two"],
+        ["--tag"],
     ],
 )
-def test_wrong_usage(pybuild: Pybuild, code: int, arguments: list[str]) -> None:
-    """Docker's exit codes, and how it is used."""
-    pybuild.fails("build", *arguments, code=code)
+def test_wrong_usage(pybuild: Pybuild, arguments: list[str]) -> None:
+    """Exit code 2, and how it is used."""
+    pybuild.fails("build", *arguments, code=2)
 
 
 @pytest.mark.parametrize(
