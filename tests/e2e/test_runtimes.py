@@ -109,7 +109,7 @@ def test_containers_take_it_as_well(based: Pybuild, runtime: str) -> None:
     [
         (["--runtime", "jail"], "unknown --runtime 'jail'"),
         (["--runtime", "crun", "--isolation", "chroot"], "exclude each other"),
-        (["--runtime", "/nothing/here"], "/nothing/here is no program"),
+        (["--runtime", "/nothing/here"], "--runtime /nothing/here: there is no such program"),
         (["--runtime", "/bin/false"], "false ended with 1"),
     ],
 )
