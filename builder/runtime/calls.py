@@ -36,12 +36,14 @@ _X86_64 = """
     92 chown 93 fchown 94 lchown 260 fchownat 4 stat 5 fstat 6 lstat 262 newfstatat 332 statx
     82 rename 264 renameat 316 renameat2 86 link 265 linkat 161 chroot
     102 getuid 107 geteuid 104 getgid 108 getegid 118 getresuid 120 getresgid 115 getgroups
-    13 rt_sigaction
+    105 setuid 106 setgid 113 setreuid 114 setregid 117 setresuid 119 setresgid 122 setfsuid 123 setfsgid 116 setgroups
+    13 rt_sigaction 157 prctl
 """
 _GENERIC = """
     54 fchownat 55 fchown 79 newfstatat 80 fstat 291 statx 38 renameat 276 renameat2 37 linkat 51 chroot
     174 getuid 175 geteuid 176 getgid 177 getegid 148 getresuid 150 getresgid 158 getgroups
-    134 rt_sigaction
+    146 setuid 144 setgid 145 setreuid 143 setregid 147 setresuid 149 setresgid 151 setfsuid 152 setfsgid 159 setgroups
+    134 rt_sigaction 167 prctl
 """
 
 
@@ -61,6 +63,9 @@ _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7, "riscv64": 0xC000
 _CHOWN_OF_32_BITS = frozenset({16, 95, 182, 198, 207, 212, 298, 325})
 """Of x86 and of ARM."""
 _CHOWN_OF_X32 = frozenset(0x40000000 | number for number in (92, 93, 94, 260))
+_CHANGES_OF_32_BITS = frozenset({23, 46, 70, 71, 81, 138, 139, 164, 170, 203, 204, 206, 208, 210, 213, 214, 215, 216})
+"""Of x86 and of ARM: setuid and its family."""
+_CHANGES_OF_X32 = frozenset(0x40000000 | number for number in (105, 106, 113, 114, 116, 117, 119, 122, 123))
 CHOWN = ("chown", "lchown", "fchown", "fchownat")
 STAT = ("stat", "lstat", "fstat", "newfstatat", "statx")
 MOVE = ("rename", "renameat", "renameat2", "link", "linkat")
@@ -70,7 +75,16 @@ _FIRST = 16
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 HANDLER = "rt_sigaction"
 """It comes for SIGCHLD alone."""
-IDENTITY = ("getuid", "geteuid", "getgid", "getegid", "getresuid", "getresgid", "getgroups")
+KEEP = "prctl"
+"""It comes for PR_SET_KEEPCAPS alone."""
+_ASKING = "getuid geteuid getgid getegid getresuid getresgid getgroups"
+_CHANGING = "setuid setgid setreuid setregid setresuid setresgid setfsuid setfsgid setgroups"
+IDENTITY = frozenset([*_ASKING.split(), *_CHANGING.split(), KEEP])
+"""What asks who a process is, or changes that."""
+REFUSALS = frozenset({errno.EPERM, errno.EINVAL, errno.EFAULT})
+"""The errors that these have."""
+_FOR = {HANDLER: signal.SIGCHLD, KEEP: 8}
+"""Of what comes for one first argument alone."""
 _ALLOW = 0x7FFF0000
 _NOTIFY = 0x7FC00000
 _SUCCEED = 0x00050000
@@ -236,15 +250,18 @@ def answer_of(name: str, found: syscalls.Buffer, owner: tuple[int, int], machine
 def program(names: Collection[str], *, pretends: bool = False) -> bytes:
     """Give the filter in BPF that sends calls of these names to a listener and allows all others.
 
-    With ``pretends``, chown of 32-bit programs does nothing and succeeds.
+    With ``pretends``, these calls of 32-bit programs do nothing and succeed where they would change anything.
     """
     machine = os.uname().machine
     architecture = _ARCHITECTURES[machine]
     answers = {number: _NOTIFY for number, name in _CALLS[architecture].items() if name in names}
+    of_32_bits = _CHOWN_OF_32_BITS | (_CHANGES_OF_32_BITS if "setuid" in names else frozenset())
     if pretends and machine == "x86_64":
-        answers |= dict.fromkeys(_CHOWN_OF_X32, _SUCCEED)
-    others = dict.fromkeys(_CHOWN_OF_32_BITS, _SUCCEED) if pretends and machine in _WITH_32_BITS else {}
-    native, foreign = _choice(answers, _number(machine, HANDLER)), _choice(others)
+        of_x32 = _CHOWN_OF_X32 | (_CHANGES_OF_X32 if "setuid" in names else frozenset())
+        answers |= dict.fromkeys(of_x32, _SUCCEED)
+    others = dict.fromkeys(of_32_bits, _SUCCEED) if pretends and machine in _WITH_32_BITS else {}
+    only_for = {number: _FOR[name] for number, name in _CALLS[architecture].items() if name in _FOR}
+    native, foreign = _choice(answers, only_for), _choice(others, {})
     code = [
         (_LOAD, 0, 0, 4),
         (_EQUAL, 0, len(native), architecture),
@@ -256,16 +273,12 @@ def program(names: Collection[str], *, pretends: bool = False) -> bytes:
     return b"".join(struct.pack("=HBBI", *each) for each in code)
 
 
-def _number(machine: str, name: str) -> int:
-    return next(number for number, each in _CALLS[_ARCHITECTURES[machine]].items() if each == name)
-
-
-def _choice(answers: Mapping[int, int], of_signals: int = -1) -> list[tuple[int, int, int, int]]:
-    """Give what answers calls by their numbers, and ends; one is ``of_signals``."""
+def _choice(answers: Mapping[int, int], only_for: Mapping[int, int]) -> list[tuple[int, int, int, int]]:
+    """Give what answers calls by their numbers, some of them ``only_for`` one first argument, and ends."""
     code = [(_LOAD, 0, 0, 0)]
     for number, answer in answers.items():
-        if number == of_signals:
-            code += [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, _FIRST), (_EQUAL, 0, 1, signal.SIGCHLD)]
+        if number in only_for:
+            code += [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, _FIRST), (_EQUAL, 0, 1, only_for[number])]
             code += [(_RETURN, 0, 0, answer), (_RETURN, 0, 0, _ALLOW)]
         else:
             code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, answer)]

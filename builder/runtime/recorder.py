@@ -27,7 +27,7 @@ import struct
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
-from builder.runtime import calls, syscalls
+from builder.runtime import calls, credentials, syscalls
 from builder.runtime.identity import Identity
 from builder.runtime.places import Places
 from builder.runtime.shown import Shown
@@ -86,13 +86,7 @@ def send_calls(path: str, identity: list[Any]) -> None:
     """
     names: list[str] = [*calls.CHOWN]
     if syscalls.can_wait():
-        names += [
-            *calls.STAT,
-            *calls.MOVE,
-            "chroot",
-            calls.HANDLER,
-            *(calls.IDENTITY if identity[:2] != [0, 0] else ()),
-        ]
+        names += [*calls.STAT, *calls.MOVE, "chroot", calls.HANDLER, *calls.IDENTITY]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(path)
         listener = syscalls.listen(calls.program(names, pretends=True), keeps_privileges=True)
@@ -152,7 +146,7 @@ class Recorder:
             for each in descriptors:
                 uid, gid, groups = json.loads(message)
                 self._inside[each] = set()
-                self._identities[each] = Identity(uid, gid, tuple(groups), self._is_roots)
+                self._identities[each] = Identity(credentials.of_user(uid, gid, groups), self._owner)
                 os.set_inheritable(each, False)
                 with contextlib.suppress(OSError):  # before Linux 6.6
                     fcntl.ioctl(each, _SET_FLAGS, _WAKE_UP_HERE)
@@ -220,8 +214,8 @@ class Recorder:
         except (OSError, OverflowError, struct.error) as failure:  # or addresses that are none
             if name in calls.CHOWN:
                 return 0, -(getattr(failure, "errno", None) or errno.EPERM), 0
-            if name == "getgroups" and isinstance(failure, OSError) and failure.errno == errno.EINVAL:
-                return 0, -errno.EINVAL, 0
+            if name in calls.IDENTITY and isinstance(failure, OSError) and failure.errno in calls.REFUSALS:
+                return 0, -failure.errno, 0
         return _TO_THE_KERNEL  # which fails where this has failed
 
     def _is_inside(self, descriptor: int, pid: int) -> bool:
@@ -253,9 +247,13 @@ class Recorder:
         answer = calls.answer_of(name, found, owner, os.uname().machine)
         return _write(descriptor, number, pid, ((question.address, answer),))
 
-    def _is_roots(self, path: str) -> bool:
-        found = syscalls.statx(os.fsencode(path), calls.STATX_WANTED, follow=True)
-        return self._shown.owner(found) in {None, (0, 0)}
+    def _owner(self, path: str) -> tuple[int, int]:
+        """Give the owner, as the step sees it, of the file at a path on this machine."""
+        file = os.open(path, os.O_PATH)
+        try:
+            return self._shown.owner_of(file, syscalls.statx_of(file, calls.STATX_WANTED))
+        finally:
+            os.close(file)
 
     def _note_move(self, moved: list[calls.Call]) -> None:
         """Write down the owner of a file of the layers below before it is somewhere else, where nobody looks for it."""

@@ -128,13 +128,14 @@ def profile(
     *,
     pretend_ownership: bool = False,
     chown: bool = False,
+    identity: bool = False,
     machine: str | None = None,
 ) -> dict[str, Any]:
     """Give the ``linux.seccomp`` object for a step with these capabilities.
 
     With ``pretend_ownership`` chown, setuid, mknod of devices and their families do nothing and succeed: what package
-    managers need in a user namespace that has one id only. With ``chown``, that family is allowed: another filter has
-    somebody answer it.
+    managers need in a user namespace that has one id only. With ``chown``, that family is allowed, and setuid's with
+    ``identity``: another filter has somebody answer them.
     """
     machine = machine or platform.machine()
     names = allowed(capabilities, machine)
@@ -147,7 +148,7 @@ def profile(
         rules.append(_rule(["clone3"], "SCMP_ACT_ERRNO", errno=_ENOSYS))
     if pretend_ownership:
         names -= {*_CHOWN.split(), *_IDENTITY.split(), "mknod", "mknodat"}
-        rules += _pretending(chown=chown)
+        rules += _pretending(chown=chown, identity=identity)
     return {
         "defaultAction": "SCMP_ACT_ERRNO",
         "defaultErrnoRet": _EPERM,
@@ -174,6 +175,7 @@ def refusals(
     *,
     pretend_ownership: bool = False,
     chown: bool = False,
+    identity: bool = False,
     machine: str | None = None,
 ) -> dict[str, Any]:
     """Give what does the same as :func:`profile`, behind a gate, and is read in a third of the time."""
@@ -187,7 +189,7 @@ def refusals(
         rules += [_refusal(["clone"], args=[_argument(0, "SCMP_CMP_MASKED_EQ", flag, flag)]) for flag in flags]
         rules.append(_rule(["clone3"], "SCMP_ACT_ERRNO", errno=_ENOSYS))
     if pretend_ownership:
-        pretended = _pretending(chown=chown)
+        pretended = _pretending(chown=chown, identity=identity)
         rules += [rule for rule in pretended if rule["action"] != "SCMP_ACT_ALLOW"]
     return {
         "defaultAction": "SCMP_ACT_ALLOW",
@@ -196,10 +198,10 @@ def refusals(
     }
 
 
-def _pretending(*, chown: bool) -> list[dict[str, Any]]:
-    rules = [_rule(_IDENTITY.split(), "SCMP_ACT_ERRNO", errno=0)]
-    owners = _CHOWN.split()
-    rules.append(_rule(owners) if chown else _rule(owners, "SCMP_ACT_ERRNO", errno=0))
+def _pretending(*, chown: bool, identity: bool) -> list[dict[str, Any]]:
+    rules = []
+    for names, is_answered in ((_CHOWN, chown), (_IDENTITY, identity)):
+        rules.append(_rule(names.split()) if is_answered else _rule(names.split(), "SCMP_ACT_ERRNO", errno=0))
     for name, mode in (("mknod", 1), ("mknodat", 2)):
         for kind in (0o000000, 0o010000, 0o020000, 0o060000, 0o100000, 0o140000):
             args = [_argument(mode, "SCMP_CMP_MASKED_EQ", 0o170000, kind)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from builder.runtime import seccomp
+from builder.runtime import seccomp, syscalls
 
 if TYPE_CHECKING:
     from builder.runtime.runtime import Limit, Mount, Process
@@ -226,7 +226,9 @@ def _linux(process: Process, sandbox: Sandbox, capabilities: list[str], group: s
         linux |= {"maskedPaths": [*_MASKED, *_thermal_paths()], "readonlyPaths": list(_READONLY)}
     if _is_filtered(process, sandbox):
         make = seccomp.refusals if seccomp.gate_of(capabilities) else seccomp.profile
-        linux["seccomp"] = make(capabilities, pretend_ownership=sandbox.single, chown=chown)
+        linux["seccomp"] = make(
+            capabilities, pretend_ownership=sandbox.single, chown=chown, identity=chown and syscalls.can_wait()
+        )
     return linux
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import bases
+from tests.support import bases, confined
 from tests.support.dockerd import Docker, dockerd
 from tests.support.programs import Pybuild, need, remove
 from tests.support.real_registry import real_registry
@@ -79,6 +81,34 @@ def debian() -> Iterator[Pybuild]:
         yield pybuild
     finally:
         remove(path)
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[Pybuild, Pybuild]]:
+    """pybuild of a user with subordinate ids, and of one without, each with a store that has busybox."""
+    need("runc", "unshare", "newuidmap")
+    with ExitStack() as stack:
+        library = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pybuild-copy-", dir="/var/tmp")))
+        library.chmod(0o755)
+        confined.copy_of_pybuild(library)
+        uid = confined.nobody() if os.geteuid() == 0 else os.geteuid()
+        made: list[Pybuild] = []
+        for name in ("subids", "single"):
+            if os.geteuid() == 0:
+                place = stack.enter_context(confined.place_of(uid))
+                prefix = confined.as_nobody(place, subordinate=name == "subids")
+                made.append(confined.Confined(place / "store", place / "home", prefix=prefix, library=library))
+            else:
+                place = Path(tempfile.mkdtemp(prefix="pybuild-e2e-", dir="/var/tmp"))
+                stack.callback(remove, place)
+                (place / "home").mkdir()
+                best = Pybuild(place / "store", place / "home")
+                made.append(best if name == "subids" else best.without("newuidmap", "newgidmap"))
+            bases.put(made[-1].layout, bases.busybox(), bases.BUSYBOX)
+            (place / "context").mkdir()
+            if os.geteuid() == 0:
+                confined.give(place, uid)
+        yield made[0], made[1]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import io
 import os
 import shutil
@@ -100,3 +101,14 @@ def make_debian(directory: Path) -> Image:
     run("mmdebstrap", *options, DEBIAN_SUITE, archive, env=with_room, seconds=500)
     config = ContainerConfig(env=(f"PATH={PATH}",), cmd=("bash",))
     return image(layer_of_tar(archive.read_bytes(), "zstd"), platform=Platform.host(), config=config)
+
+
+def make_archive(directory: Path) -> None:
+    """Make what apt reads of the packages in a directory."""
+    need("dpkg-deb")
+    index = []
+    for path in sorted(directory.glob("*.deb")):
+        content = path.read_bytes()
+        about = f"Filename: ./{path.name}\nSize: {len(content)}\nSHA256: {hashlib.sha256(content).hexdigest()}\n"
+        index.append(run("dpkg-deb", "--field", path) + about)
+    (directory / "Packages").write_text("\n".join(index))
