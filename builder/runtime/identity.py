@@ -67,12 +67,15 @@ class _Record:
 class Identity:
     """The ids of a process and of all that it starts."""
 
-    def __init__(self, first: Credentials, owner: Callable[[str], tuple[int, int]]) -> None:
-        """``owner`` tells whose the file at a path on this machine is, as the step sees it."""
+    def __init__(self, first: Credentials, owner: Callable[[str], tuple[int, int]], outside: str) -> None:
+        """``owner`` tells whose the file at a path on this machine is, as the step sees it.
+
+        ``outside`` is the mount namespace, as ``/proc`` has it, of what is not the step's.
+        """
         self._first = first
         self._owner = owner
         self._has_begun = False
-        self._outside = os.readlink("/proc/self/ns/mnt")
+        self._outside = outside
         self._records: dict[int, _Record] = {}
 
     def tell(self, name: str, pid: int, arguments: Sequence[int]) -> Told | None:
@@ -141,15 +144,17 @@ class Identity:
 
     def _parent(self, process: _Process) -> _Record | None:
         """Give what is known of who has started a process; None for who is outside of the step."""
+        if not process.parent:
+            return None
         try:
-            if not process.parent or os.readlink(f"/proc/{process.parent}/ns/mnt") == self._outside:
-                return None
             parent = _look(process.parent)
             if parent.session != process.session != process.pid:
                 # Of a daemon the parent has ended; who leads the session was its parent, or its parent's.
                 leader = self._records.get(process.session)
                 if leader is not None and leader.started <= process.started:
                     return leader
+            if os.readlink(f"/proc/{process.parent}/ns/mnt") == self._outside:
+                return None
         except OSError:  # nor ours to look at
             return None
         return self._known(parent)

@@ -146,7 +146,8 @@ class Recorder:
             for each in descriptors:
                 uid, gid, groups = json.loads(message)
                 self._inside[each] = set()
-                self._identities[each] = Identity(credentials.of_user(uid, gid, groups), self._owner)
+                first = credentials.of_user(uid, gid, groups)
+                self._identities[each] = Identity(first, self._owner, self._outside)
                 os.set_inheritable(each, False)
                 with contextlib.suppress(OSError):  # before Linux 6.6
                     fcntl.ioctl(each, _SET_FLAGS, _WAKE_UP_HERE)

@@ -170,11 +170,16 @@ ALLOWED, HEARD, PRETENDED = 0x7FFF0000, 0x7FC00000, 0x00050000
         pytest.param(0xC000003E, 0x40000000 | 4, 0, ALLOWED, id="stat of x32"),
         pytest.param(0x40000003, 298, 0, PRETENDED, id="fchownat of i386"),
         pytest.param(0x40000003, 92, 0, ALLOWED, id="truncate of i386"),
+        pytest.param(0xC000003E, 105, 0, HEARD, id="setuid"),
+        pytest.param(0xC000003E, 157, 8, HEARD, id="prctl that keeps capabilities"),
+        pytest.param(0xC000003E, 157, 38, ALLOWED, id="another prctl"),
+        pytest.param(0x40000003, 213, 0, PRETENDED, id="setuid32 of i386"),
+        pytest.param(0xC000003E, 0x40000000 | 105, 0, PRETENDED, id="setuid of x32"),
         pytest.param(0xC00000B7, 54, 0, ALLOWED, id="another machine"),
     ],
 )
 def test_a_filter_sends_what_was_asked_for(architecture: int, number: int, first: int, expected: int) -> None:
-    program = calls.program((*calls.CHOWN, *calls.STAT, calls.HANDLER), pretends=True)
+    program = calls.program((*calls.CHOWN, *calls.STAT, calls.HANDLER, *calls.IDENTITY), pretends=True)
 
     assert expected == filtered(program, architecture, number, first)
 

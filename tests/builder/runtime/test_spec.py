@@ -159,6 +159,12 @@ def test_chown_is_allowed_where_another_filter_has_it_answered() -> None:
     assert ["SCMP_ACT_ALLOW"] == [each["action"] for each in profile["syscalls"] if "fchownat" in each["names"]]
 
 
+def test_setuid_is_allowed_where_another_filter_has_it_answered() -> None:
+    profile = seccomp.profile(SANDBOXED, pretend_ownership=True, chown=True, identity=True)
+
+    assert ["SCMP_ACT_ALLOW"] == [each["action"] for each in profile["syscalls"] if "setresuid" in each["names"]]
+
+
 def test_pretended_ownership_allows_fifos_and_pretends_devices() -> None:
     profile = seccomp.profile(SANDBOXED, pretend_ownership=True)
     by_type = {each["args"][0]["valueTwo"]: each["action"] for each in actions("mknodat", profile)}
