@@ -38,12 +38,13 @@ _X86_64 = """
     102 getuid 107 geteuid 104 getgid 108 getegid 118 getresuid 120 getresgid 115 getgroups
     105 setuid 106 setgid 113 setreuid 114 setregid 117 setresuid 119 setresgid 122 setfsuid 123 setfsgid 116 setgroups
     13 rt_sigaction 157 prctl
+    2 open 85 creat 257 openat 83 mkdir 258 mkdirat 133 mknod 259 mknodat 88 symlink 266 symlinkat
 """
 _GENERIC = """
     54 fchownat 55 fchown 79 newfstatat 80 fstat 291 statx 38 renameat 276 renameat2 37 linkat 51 chroot
     174 getuid 175 geteuid 176 getgid 177 getegid 148 getresuid 150 getresgid 158 getgroups
     146 setuid 144 setgid 145 setreuid 143 setregid 147 setresuid 149 setresgid 151 setfsuid 152 setfsgid 159 setgroups
-    134 rt_sigaction 167 prctl
+    134 rt_sigaction 167 prctl 56 openat 34 mkdirat 33 mknodat 36 symlinkat
 """
 
 
@@ -68,11 +69,13 @@ _CHANGES_OF_32_BITS = frozenset({23, 46, 70, 71, 81, 138, 139, 164, 170, 203, 20
 _CHANGES_OF_X32 = frozenset(0x40000000 | number for number in (105, 106, 113, 114, 116, 117, 119, 122, 123))
 CHOWN = ("chown", "lchown", "fchown", "fchownat")
 STAT = ("stat", "lstat", "fstat", "newfstatat", "statx")
+MAKE = ("open", "creat", "openat", "mkdir", "mkdirat", "mknod", "mknodat", "symlink", "symlinkat")
+"""Of the first and the third those alone that have O_CREAT."""
 MOVE = ("rename", "renameat", "renameat2", "link", "linkat")
 _WITH_32_BITS = {"x86_64": 0x40000003, "aarch64": 0x40000028}
 _FIRST = 16
-"""Where the first argument is, its lower half."""
-_LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
+"""Where the first argument is, its lower half; each has 8 bytes."""
+_LOAD, _EQUAL, _HAS, _RETURN = 0x20, 0x15, 0x45, 0x06
 HANDLER = "rt_sigaction"
 """It comes for SIGCHLD alone."""
 KEEP = "prctl"
@@ -83,8 +86,13 @@ IDENTITY = frozenset([*_ASKING.split(), *_CHANGING.split(), KEEP])
 """What asks who a process is, or changes that."""
 REFUSALS = frozenset({errno.EPERM, errno.EINVAL, errno.EFAULT})
 """The errors that these have."""
-_FOR = {HANDLER: signal.SIGCHLD, KEEP: 8}
-"""Of what comes for one first argument alone."""
+_FOR = {
+    HANDLER: (0, _EQUAL, signal.SIGCHLD),
+    KEEP: (0, _EQUAL, 8),
+    "open": (1, _HAS, os.O_CREAT),
+    "openat": (2, _HAS, os.O_CREAT),
+}
+"""Of what comes for some arguments alone: which argument, and how it is compared with what."""
 _ALLOW = 0x7FFF0000
 _NOTIFY = 0x7FC00000
 _SUCCEED = 0x00050000
@@ -195,6 +203,22 @@ def decode_move(name: str, pid: int, arguments: Sequence[int]) -> list[Call]:
     return moved
 
 
+def decode_make(name: str, pid: int, arguments: Sequence[int]) -> Call:
+    """Give the file that is made, if it is not there yet.
+
+    Raises:
+        OSError: its path cannot be read.
+    """
+    first, second, third, *_ = arguments
+    if name == "symlink":
+        return Call(pid, None, read_path(pid, second), follow=False)
+    if name == "symlinkat":
+        return Call(pid, _directory(second), read_path(pid, third), follow=False)
+    if name.endswith("at") and name != "creat":
+        return Call(pid, _directory(first), read_path(pid, second), follow=False)
+    return Call(pid, None, read_path(pid, first), follow=False)
+
+
 def _directory(value: int) -> int | None:
     descriptor = _signed(value)
     return None if descriptor == _AT_FDCWD else descriptor
@@ -273,12 +297,15 @@ def program(names: Collection[str], *, pretends: bool = False) -> bytes:
     return b"".join(struct.pack("=HBBI", *each) for each in code)
 
 
-def _choice(answers: Mapping[int, int], only_for: Mapping[int, int]) -> list[tuple[int, int, int, int]]:
-    """Give what answers calls by their numbers, some of them ``only_for`` one first argument, and ends."""
+def _choice(
+    answers: Mapping[int, int], only_for: Mapping[int, tuple[int, int, int]]
+) -> list[tuple[int, int, int, int]]:
+    """Give what answers calls by their numbers, some of them ``only_for`` some arguments, and ends."""
     code = [(_LOAD, 0, 0, 0)]
     for number, answer in answers.items():
         if number in only_for:
-            code += [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, _FIRST), (_EQUAL, 0, 1, only_for[number])]
+            index, operation, value = only_for[number]
+            code += [(_EQUAL, 0, 4, number), (_LOAD, 0, 0, _FIRST + 8 * index), (operation, 0, 1, value)]
             code += [(_RETURN, 0, 0, answer), (_RETURN, 0, 0, _ALLOW)]
         else:
             code += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, answer)]

@@ -77,6 +77,8 @@ class Identity:
         self._has_begun = False
         self._outside = outside
         self._records: dict[int, _Record] = {}
+        self._is_one = True
+        """Whether all processes are what the first one is."""
 
     def tell(self, name: str, pid: int, arguments: Sequence[int]) -> Told | None:
         """Answer a call that asks for ids, or changes them; None where the kernel is to.
@@ -98,7 +100,15 @@ class Identity:
 
     def _is_as_it_began(self, pid: int) -> bool:
         """Tell what is nearly always so, before it is looked who has started whom."""
-        return not self._records and self._first.may_change and not _raised_bits(pid)
+        return self._is_one and self._first.may_change and not _raised_bits(pid)
+
+    def maker(self, pid: int) -> tuple[int, int] | None:
+        """Give user and group of what a process makes; None where they are the step's."""
+        if self._is_one and not _raised_bits(pid):
+            return None
+        now, first = self._now(pid), self._first
+        ids = now.users.files, now.groups.files
+        return None if ids == (first.users.files, first.groups.files) else ids
 
     def _change(self, name: str, pid: int, arguments: Sequence[int]) -> Told:
         before = self._now(pid)
@@ -113,6 +123,7 @@ class Identity:
 
     def _note(self, pid: int, ids: Credentials) -> None:
         moments = self._known(_look(pid)).moments
+        self._is_one = False
         moments.append(_Moment(_now_in_ticks(), moments[-1].stack, ids))
 
     def _now(self, pid: int) -> Credentials:
@@ -131,6 +142,7 @@ class Identity:
             ids = credentials.executed(last.ids, *self._raised(process.pid))
             # When that was nobody knows: for children it counts from when it could have been.
             record.moments.append(_Moment(last.since, process.stack, ids))
+            self._is_one = self._is_one and ids == self._first
         return record
 
     def _inherited(self, process: _Process) -> _Moment:

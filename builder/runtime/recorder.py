@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 
 from builder.runtime import calls, credentials, syscalls
 from builder.runtime.identity import Identity
+from builder.runtime.made import Made
 from builder.runtime.places import Places
 from builder.runtime.shown import Shown
 from layers.frozen import frozen
@@ -86,7 +87,7 @@ def send_calls(path: str, identity: list[Any]) -> None:
     """
     names: list[str] = [*calls.CHOWN]
     if syscalls.can_wait():
-        names += [*calls.STAT, *calls.MOVE, "chroot", calls.HANDLER, *calls.IDENTITY]
+        names += [*calls.STAT, *calls.MOVE, "chroot", calls.HANDLER, *calls.IDENTITY, *calls.MAKE]
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.connect(path)
         listener = syscalls.listen(calls.program(names, pretends=True), keeps_privileges=True)
@@ -115,6 +116,7 @@ class Recorder:
         mounted = tuple(map(os.fsencode, recording.mounted))
         self._places = Places(os.stat(recording.root), top, mounted, is_steady=recording.is_steady)
         self._shown = Shown(recording, top)
+        self._made = Made(self._places, self._shown, lambda file, owner: self._note(file, *owner, by_descriptor=False))
         self._owned: dict[tuple[int, int], tuple[int, int, bytes, bool]] = {}
         self._identities: dict[int, Identity] = {}
         """By descriptor."""
@@ -166,6 +168,7 @@ class Recorder:
 
     def owned(self) -> list[list[object]]:
         """Give what was written down, as JSON can hold it: inode, time of birth, user, group, path, by descriptor."""
+        self._made.settle()
         return [
             [*key, uid, gid, os.fsdecode(path), by_descriptor]
             for key, (uid, gid, path, by_descriptor) in self._owned.items()
@@ -192,6 +195,7 @@ class Recorder:
         try:
             if pid not in self._inside[descriptor] and not self._is_inside(descriptor, pid):
                 return _TO_THE_KERNEL
+            self._made.settle(pid)
             if name in calls.STAT:
                 if self._shown.is_empty or not self._answer_stat(descriptor, number, name, pid, arguments):
                     return _TO_THE_KERNEL
@@ -204,7 +208,11 @@ class Recorder:
                 if told is None or (told.written and not _write(descriptor, number, pid, told.written)):
                     return _TO_THE_KERNEL
                 return told.value, 0, 0
-            if name == "chroot":
+            if name in calls.MAKE:
+                owner = self._identities[descriptor].maker(pid)
+                if owner is not None:
+                    self._made.expect(calls.decode_make(name, pid, arguments), owner)
+            elif name == "chroot":
                 self._places.forget()
             elif name == calls.HANDLER and arguments[1]:
                 _let_restart(descriptor, number, pid, arguments[1])

@@ -51,9 +51,21 @@ adduser --disabled-password --gecos '' three; su - three -c 'id -un; pwd'
 echo x > /f; install -o one -g people -m 640 /f /g; stat -c %u:%g:%a /g
 chown -R one: /home/one; stat -c %u:%g /home/one
 cp /usr/bin/id /usr/bin/ids; chown 5:6 /usr/bin/ids; chmod 6755 /usr/bin/ids; ids; su one -c 'ids; ids -u; id -u'
+mkdir -m 2777 /team; chgrp mail /team
+cat > /files <<'Y'
+s='stat -c %n:%u:%g'
+touch f; mkdir -p d/e; ln -s f l; echo > d/e/g; echo >> d/e/g; mkfifo p; cp /etc/passwd pw; mv pw moved; install -d i
+$s *; mv d other; $s other/e/g; touch /team/x 2> /dev/null; $s /team/x
+(cd other; touch ../up; $s ../up; sh -c 'echo > below')
+perl -e 'open my $a, ">", "perl"; symlink "x", "y"; mkdir "z"'; cp -r other copied; tar -c other | tar -x -C z
+echo > temporary; rm temporary; ln other/e/g hard; echo > unseen; mkdir unseen.d; touch unseen.d/f
+Y
+su - one -c '. /files'; touch /home/one/temporary; su -s /bin/sh games -c 'cd /tmp; mkdir games; cd games; . /files'
+stat -c %n:%u:%g /home/one/* /tmp/games/*; echo > /of-root; find / -xdev -user one | sort
 X
-RUN cp /usr/bin/id /usr/bin/root && chmod 4755 /usr/bin/root
+RUN cp /usr/bin/id /usr/bin/root && cp /usr/bin/touch /usr/bin/rtouch && chmod 4755 /usr/bin/root /usr/bin/rtouch
 USER one
+RUN touch /tmp/own && rtouch /tmp/roots && stat -c %n:%u:%g /tmp/*
 RUN <<X
 exec 2>&1
 id; root; root -u; ids; id -G; setpriv --reuid 0 id; setpriv --reuid 3000 id; setpriv --regid 8 id
@@ -152,6 +164,7 @@ def test_programs_that_change_users_have_them(both: tuple[Pybuild, Pybuild]) -> 
 
     assert len(expected) > 50
     assert expected == build(one, "tools", TOOLS)
+    assert [] == [each for each in differing(view(many, "tools"), view(one, "tools")) if "shadow" not in each]
 
 
 def test_calls_answer_as_the_kernel_does(both: tuple[Pybuild, Pybuild]) -> None:

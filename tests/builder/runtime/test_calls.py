@@ -138,9 +138,10 @@ def test_statx_is_answered_as_it_was_found(tmp_path: Path) -> None:
     assert found.raw[:20] + found.raw[28:] == answer[:20] + answer[28:]
 
 
-def filtered(program: bytes, architecture: int, number: int, first: int = 0) -> int:
+def filtered(program: bytes, architecture: int, number: int, given: int | tuple[int, ...] = 0) -> int:
     """Give what a filter answers, as the kernel runs it."""
-    data = struct.pack("=iIQ6Q", number & 0x7FFFFFFF, architecture, 0, first, 0, 0, 0, 0, 0)
+    arguments = given if isinstance(given, tuple) else (given,)
+    data = struct.pack("=iIQ6Q", number & 0x7FFFFFFF, architecture, 0, *arguments, *[0] * (6 - len(arguments)))
     code = list(struct.iter_unpack("=HBBI", program))
     here = loaded = 0
     while True:
@@ -150,7 +151,7 @@ def filtered(program: bytes, architecture: int, number: int, first: int = 0) -> 
         if instruction == 0x20:
             loaded = struct.unpack_from("=I", data, value)[0]
         else:
-            here += true if loaded == value else false
+            here += true if (loaded & value if instruction == 0x45 else loaded == value) else false
         here += 1
 
 
@@ -159,7 +160,7 @@ ALLOWED, HEARD, PRETENDED = 0x7FFF0000, 0x7FC00000, 0x00050000
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers are other ones")
 @pytest.mark.parametrize(
-    ("architecture", "number", "first", "expected"),
+    ("architecture", "number", "given", "expected"),
     [
         pytest.param(0xC000003E, 260, 0, HEARD, id="fchownat"),
         pytest.param(0xC000003E, 332, 0, HEARD, id="statx"),
@@ -174,14 +175,20 @@ ALLOWED, HEARD, PRETENDED = 0x7FFF0000, 0x7FC00000, 0x00050000
         pytest.param(0xC000003E, 157, 8, HEARD, id="prctl that keeps capabilities"),
         pytest.param(0xC000003E, 157, 38, ALLOWED, id="another prctl"),
         pytest.param(0x40000003, 213, 0, PRETENDED, id="setuid32 of i386"),
+        pytest.param(0xC000003E, 2, (0, os.O_CREAT | os.O_WRONLY), HEARD, id="open that makes a file"),
+        pytest.param(0xC000003E, 257, (0, 0, os.O_CREAT), HEARD, id="openat that makes a file"),
+        pytest.param(0xC000003E, 257, (os.O_CREAT, os.O_CREAT, os.O_RDWR), ALLOWED, id="openat that makes none"),
+        pytest.param(0xC000003E, 83, 0, HEARD, id="mkdir"),
         pytest.param(0xC000003E, 0x40000000 | 105, 0, PRETENDED, id="setuid of x32"),
         pytest.param(0xC00000B7, 54, 0, ALLOWED, id="another machine"),
     ],
 )
-def test_a_filter_sends_what_was_asked_for(architecture: int, number: int, first: int, expected: int) -> None:
-    program = calls.program((*calls.CHOWN, *calls.STAT, calls.HANDLER, *calls.IDENTITY), pretends=True)
+def test_a_filter_sends_what_was_asked_for(
+    architecture: int, number: int, given: int | tuple[int, ...], expected: int
+) -> None:
+    program = calls.program((*calls.CHOWN, *calls.STAT, calls.HANDLER, *calls.IDENTITY, *calls.MAKE), pretends=True)
 
-    assert expected == filtered(program, architecture, number, first)
+    assert expected == filtered(program, architecture, number, given)
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers are other ones")
@@ -191,3 +198,26 @@ def test_a_filter_without_pretence_leaves_other_programs_alone() -> None:
     assert [HEARD, ALLOWED] == [
         filtered(program, architecture, number) for architecture, number in ((0xC000003E, 92), (0x40000003, 298))
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "directory"),
+    [
+        ("open", [1, 0, 0], None),
+        ("creat", [1, 0, 0], None),
+        ("mkdir", [1, 0, 0], None),
+        ("mknod", [1, 0, 0], None),
+        ("symlink", [0, 1, 0], None),
+        ("openat", [7, 1, 0], 7),
+        ("mkdirat", [0xFFFFFF9C, 1, 0], None),
+        ("mknodat", [7, 1, 0], 7),
+        ("symlinkat", [0, 7, 1], 7),
+    ],
+)
+def test_what_is_made_has_its_place(name: str, arguments: list[int], directory: int | None) -> None:
+    text = ctypes.create_string_buffer(b"there")
+    given = [ctypes.addressof(text) if each == 1 else each for each in arguments]
+
+    assert calls.Call(os.getpid(), directory, b"there", follow=False) == calls.decode_make(
+        name, os.getpid(), [*given, 0, 0, 0]
+    )

@@ -189,3 +189,14 @@ def test_a_runtime_that_is_about_to_start_the_step_is_no_user() -> None:
         assert identity.tell("getuid", pid, []) is None
     os.close(program)
     assert Told(33) == identity.tell("getuid", ME, [])
+
+
+def test_files_belong_to_what_made_them() -> None:
+    identity = root()
+    assert identity.maker(ME) is None
+
+    identity.tell("setfsuid", ME, [33])
+    assert (33, 0) == identity.maker(ME)
+
+    identity.tell("setfsuid", ME, [0])
+    assert identity.maker(ME) is None
