@@ -104,7 +104,7 @@ class Identity:
 
     def maker(self, pid: int) -> tuple[int, int] | None:
         """Give user and group of what a process makes; None where they are the step's."""
-        if self._is_one and not _raised_bits(pid):
+        if self._is_one and (self._first.may_change or not _raised_bits(pid)):
             return None
         now, first = self._now(pid), self._first
         ids = now.users.files, now.groups.files

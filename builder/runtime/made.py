@@ -68,6 +68,8 @@ class Made:
 
     def settle(self, pid: int = 0) -> None:
         """Note what is there now; what the thread ``pid``, which has gone on, did not make is made no more."""
+        if not self._expected:
+            return
         waiting = []
         for each in self._expected:
             if _exists(each.directory, each.name):
