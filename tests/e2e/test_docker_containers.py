@@ -132,7 +132,7 @@ SCENES: dict[str, list[Command]] = {
     "lists": [
         (*RUN, "--name", "first", "-l", "k=v", "-v", "/etc/hosts:/m", "busybox", "sh", "-c", "echo a > /f; exit 4"),
         (*RUN, "-d", "--name", "second", "busybox", "sleep", "1000"),
-        ("ps", "-a", "--format", "{{.Names}}|{{.Networks}}|{{.Mounts}}|{{.LocalVolumes}}|{{.Labels}}|{{.Size}}"),
+        ("ps", "-a", "--format", "{{.Names}}|{{.Networks}}|{{.Mounts}}|{{.LocalVolumes}}|{{.Size}}"),
         ("ps", "-s", "--format", "table {{.Names}}\t{{.Size}}\t{{.Mounts}}\t{{.Networks}}\t{{.LocalVolumes}}"),
         *(
             ("ps", "-a", *(word for each in filters.split() for word in ("-f", each)), "--format", "{{.Names}}")

@@ -40,7 +40,7 @@ setpriv --reuid www-data --regid www-data --init-groups id
 setpriv --ruid 5 --euid 6 --clear-groups perl -e 'print "$< $> $( $)\\n"'
 start-stop-daemon --start --chuid games:mail --exec /usr/bin/id
 start-stop-daemon --start --background --make-pidfile --pidfile /p --chuid 7:8 --exec /bin/sh -- -c 'id > /tmp/d'
-i=0; until test -s /tmp/d; do i=$((i + 1)); test $i -lt 100 || break; sleep 0.1; done; cat /tmp/d
+i=0; until test -s /tmp/d; do i=$((i + 1)); test $i -lt 100 || break; sleep 0.1; done; cat /tmp/d; rm /p
 chroot --userspec=33:34 --groups=5,3 / id
 su -s /bin/sh www-data -c 'su -s /bin/sh games -c id' < /dev/null; echo $?
 su -s /bin/sh www-data -c 'setpriv --reuid 0 id; setpriv --clear-groups id; setpriv --rgid 0 id'
