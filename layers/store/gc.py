@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from layers import mediatype
@@ -189,9 +190,13 @@ def _sweep_unfinished(layout: Layout, fresh: float) -> int:
 
 
 def _sweep_old(paths: Iterable[Path], age: float) -> int:
-    now = time.time()
-    # a time to come is as old: the clock was put back since
-    return sum(_delete(path) for path in paths if abs(now - path.lstat().st_mtime) >= age)
+    now, size = time.time(), 0
+    for path in paths:
+        with suppress(FileNotFoundError):  # whoever wrote it, without the lock, has put it in its place meanwhile
+            # a time to come is as old: the clock was put back since
+            if abs(now - path.lstat().st_mtime) >= age:
+                size += _delete(path)
+    return size
 
 
 def _children(directory: Path) -> list[Path]:

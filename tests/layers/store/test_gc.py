@@ -170,6 +170,20 @@ def test_sweeping_waits_for_nobody(layout: Layout) -> None:
     assert not old.exists()
 
 
+def test_a_file_that_is_renamed_while_it_is_looked_at_is_passed_over(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who writes a container's record, or the like, does so without the lock."""
+    old = layout.root / "tmp" / "old"
+    old.parent.mkdir(exist_ok=True)
+    old.write_bytes(b"12345")
+    os.utime(old, (0, 0))
+    monkeypatch.setattr(gc, "temporary", lambda root: [root / "tmp" / "gone", old])
+
+    assert 5 == gc.sweep(layout)
+    assert not old.exists()
+
+
 def test_files_that_are_nobodys_blobs_are_left_alone(layout: Layout) -> None:
     stranger = layout.root / "blobs" / "sha256" / "README"
     stranger.write_text("?")
